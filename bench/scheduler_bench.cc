@@ -1,5 +1,5 @@
-// How many pods a second go from created to bound where nothing but the server takes time: the registry over the memory
-// store and the scheduler in this process, and nodes that are only objects. Events are written, too.
+// Pods scheduled per second, from creation to binding, if only the server takes time: the registry over the memory
+// store and the scheduler in this process; nodes are only objects. Events are written too.
 //   scheduler_bench [NODES [PODS [NEIGHBOURS]]]    default 5000, 20000, 1000 (pods with anti-affinity, and with spreading)
 #include <sys/resource.h>
 
@@ -25,7 +25,7 @@ using namespace api::resources;  // NOLINT
 constexpr int kZones = 10;
 constexpr int kInFlight = 500;
 constexpr Duration kLongest = 120s;
-// What Kubernetes publishes of its scheduler for 5,000 nodes, without and with an API server and etcd behind it.
+// Published figures for the Kubernetes scheduler with 5,000 nodes, without and with an API server and etcd.
 constexpr const char* kPublished = "680-810";
 
 Value parsed(const std::string& text) { return json::parse(text).value(); }
@@ -64,7 +64,8 @@ class Cluster {
       client_->patch(kNodes, {"", "node-" + std::to_string(number)}, api::PatchType::kMerge, node_status(),
                      {.subresource = "status"}, std::move(done));
     });
-    // A new node has the taint of one that is not ready, which the node controller takes away; there is none here.
+    // Remove the not-ready taint that the API server adds to new nodes: no node controller runs here that would remove
+    // it.
     each(nodes, [this](int number, client::Client::Done done) {
       client_->patch(kNodes, {"", "node-" + std::to_string(number)}, api::PatchType::kMerge,
                      parsed(R"({"spec":{"taints":null}})"), {}, std::move(done));
@@ -81,7 +82,7 @@ class Cluster {
     run_until([&] { return informers_->synced() && scheduler_->idle(); });
   }
 
-  // Seconds until all are bound.
+  // Returns the seconds until all pods are bound.
   double run(int pods, const std::string& more) {
     bound_ = 0;
     const Duration from = loop_.monotonic();
@@ -108,7 +109,7 @@ class Cluster {
     each(count,
          [&](int number, client::Client::Done done) { client_->create(resource, make(number), {}, std::move(done)); });
   }
-  // Many at once, as a busy cluster's clients would; until all are answered.
+  // Sends many requests at once, like the clients of a busy cluster, and waits for all responses.
   void each(int count, const std::function<void(int, client::Client::Done)>& start) {
     int started = 0, finished = 0;
     while (finished < count) {
@@ -136,13 +137,13 @@ class Cluster {
   double created_ = 0;
 };
 
-// A cluster with nothing but nodes and pods.
-struct BareView final : scheduler::View {
+// A cluster of only nodes and pods.
+struct BareView final : scheduler::ClusterView {
   const Value& claim(const std::string&, const std::string&) const override { return none; }
   const Value& volume(const std::string&) const override { return none; }
   const Value& storage_class(const std::string&) const override { return none; }
   std::vector<Value> candidates(const Value&) const override { return {}; }
-  bool taken(const Value&) const override { return false; }
+  bool is_volume_used(const Value&) const override { return false; }
   const Value& pod(const std::string&, const std::string&) const override { return none; }
   const Value& ns(const std::string&) const override { return none; }
   std::vector<Value> namespaces() const override { return {}; }
@@ -153,7 +154,7 @@ struct BareView final : scheduler::View {
   Value none;
 };
 
-// Of this process: what the figure would be on a machine that does nothing else.
+// CPU time of this process: the time on an otherwise idle machine.
 double cpu_seconds() {
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
@@ -173,7 +174,7 @@ bool measure(const char* what, int nodes, int pods, const std::string& more, con
   return rate >= aim;
 }
 
-// The decisions alone: no API, no events, nothing written.
+// Measures only scheduling decisions: no API, no events, no writes.
 bool measure_decisions(const char* what, int nodes, int pods, const std::string& more, double aim) {
   if (pods <= 0) return true;
   Loop clock;
@@ -191,7 +192,7 @@ bool measure_decisions(const char* what, int nodes, int pods, const std::string&
     Value object = make_pod(i, more);
     object.mut("metadata").set("uid", std::to_string(i));
     const scheduler::PodPtr pod = scheduler::make_pod_info(object);
-    const scheduler::Decision decision = scheduler::decide(*pod, snapshot, view, turn);
+    const scheduler::SchedulingDecision decision = scheduler::decide(*pod, snapshot, view, turn);
     if (decision.node.empty()) {
       std::fprintf(stderr, "%s\n", decision.message.c_str());
       std::exit(1);

@@ -1,6 +1,7 @@
-// How fast a StatefulSet comes up where nothing but the control plane takes time: the registry over the memory store,
-// all controllers and the scheduler in this process, and nodes on which a pod is Ready the moment it is bound.
-//   statefulset_bench [PARALLEL [ORDERED]]    replicas of each kind (default 5000 and 500; 0 leaves one out)
+// Time until a StatefulSet's pods are ready if only the control plane takes time: the registry over the memory store,
+// all controllers and the scheduler in this process, and simulated nodes on which a pod is Ready as soon as it is
+// bound.
+//   statefulset_bench [PARALLEL [ORDERED]]    number of replicas (default 5000 and 500; 0 skips that set)
 #include <sys/resource.h>
 
 #include <cstdio>
@@ -21,8 +22,8 @@ namespace {
 using namespace api::resources;  // NOLINT
 
 constexpr int kPodsPerNode = 110;
-// What is published of Kubernetes: from a set of a small cluster, pod by pod, to what the default client limits of its
-// controllers and scheduler let through at best.
+// Published figures for Kubernetes: from measurements of a set on a small cluster to the maximum that the default
+// client rate limits of its controllers and scheduler allow.
 constexpr const char* kPublished = "6 to 120";
 
 void must(const Result<Value>& answer) {
@@ -31,7 +32,7 @@ void must(const Result<Value>& answer) {
   std::exit(1);
 }
 
-// Calls back with every object of a collection as it changes.
+// Calls back with every changed object of a collection.
 class Follower final : public client::WatchHandler {
  public:
   Follower(client::Client& client, api::Resource resource, Function<void(const Value&)> seen)
@@ -120,7 +121,7 @@ class Bench {
   }
   Value make_set(bool parallel) const { return make_set(replicas_, parallel); }
 
-  // What an agent writes when a pod runs, all at once.
+  // The status that an agent writes while a pod runs, in one write.
   void run_pod(const Value& pod) {
     if (pod["spec"]["nodeName"].as_string().empty() || pod["status"]["phase"].as_string() != "Pending") return;
     const std::string now = format_time(loop_.now());
@@ -156,7 +157,7 @@ class Bench {
   bool made_nodes_ = false, has_account_ = false, ready_ = false;
 };
 
-// Of this process: what the figure would be on a machine that does nothing else.
+// CPU time of this process: the time on an otherwise idle machine.
 double cpu_seconds() {
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);

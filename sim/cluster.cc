@@ -18,30 +18,30 @@ using client::InformerSet;
 
 namespace {
 
-// A controller whose plans are tampered with.
+// Modifies the plans of the inner controller: a planted bug.
 class TamperedController final : public controllers::Controller {
  public:
-  TamperedController(std::unique_ptr<Controller> inner, std::function<void(controllers::Plan&)> spoil)
-      : inner_(std::move(inner)), spoil_(std::move(spoil)) {}
+  TamperedController(std::unique_ptr<Controller> inner, std::function<void(controllers::Plan&)> tamper)
+      : inner_(std::move(inner)), tamper_(std::move(tamper)) {}
   std::string name() const override { return inner_->name(); }
   std::string component() const override { return inner_->component(); }
-  std::vector<controllers::Watching> watches() override { return inner_->watches(); }
+  std::vector<controllers::WatchedCollection> watches() override { return inner_->watches(); }
   controllers::Plan plan(const std::string& key, Time now) override {
     controllers::Plan plan = inner_->plan(key, now);
-    if (spoil_) spoil_(plan);
+    if (tamper_) tamper_(plan);
     return plan;
   }
 
  private:
   std::unique_ptr<Controller> inner_;
-  std::function<void(controllers::Plan&)> spoil_;
+  std::function<void(controllers::Plan&)> tamper_;
 };
 
 }  // namespace
 
 Cluster::Cluster(Options options) : options_(std::move(options)), world_(options_.seed), disk_(world_) {
   truth_ = std::make_unique<Truth>(world_);
-  truth_->set_hopeless([this](const Value& pod) { return is_hopeless(pod); });
+  truth_->set_unrecoverable([this](const Value& pod) { return is_unrecoverable(pod); });
   add_all_checkers(*truth_);
   start_server();
   while (!uplink_.client) BERTH_CHECK(world_.step(), "the server never finished its start");
@@ -51,7 +51,7 @@ Cluster::Cluster(Options options) : options_(std::move(options)), world_(options
 
   make_nodes();
   auto add = [&](std::string name, std::function<Parts(InformerSet&)> make) {
-    processes_.push_back(std::make_unique<Running>());
+    processes_.push_back(std::make_unique<SimulatedProcess>());
     processes_.back()->program = Program{std::move(name), std::move(make)};
   };
   for (int i = 0; i < options_.controllers; ++i) {
@@ -64,9 +64,9 @@ Cluster::Cluster(Options options) : options_(std::move(options)), world_(options
       if (i == 0 && options_.more_controllers) {
         for (auto& one : options_.more_controllers(informers)) parts.controllers.push_back(std::move(one));
       }
-      if (i == 0) {  // one at a time, see its header
+      if (i == 0) {  // only one may run, see its header
         for (auto& one : controllers::disruption::make_controllers(informers))
-          parts.controllers.push_back(std::make_unique<TamperedController>(std::move(one), options_.spoil_budgets));
+          parts.controllers.push_back(std::make_unique<TamperedController>(std::move(one), options_.tamper_budgets));
       }
       parts.controllers.push_back(
           controllers::gc::make_controller(informers, {{kPods, "Pod"},
@@ -98,7 +98,7 @@ void Cluster::make_nodes() {
   for (std::size_t i = 0; i < machines_.size(); ++i) {
     Machine& machine = machines_[i];
     machine.node = "node-" + std::to_string(i + 1);
-    machine.conducts = &conducts_;
+    machine.behaviours = &behaviours_;
     machine.ask_for_claim = [this](const api::Name& claim) -> const Value& {
       return truth_->get(kPersistentVolumeClaims, claim);
     };
@@ -127,7 +127,7 @@ void Cluster::make_node(const Machine& machine, std::function<void(bool made)> d
       .set("labels", Value::object({{"kubernetes.io/hostname", machine.node}, {"disk", "fast"}}));
   user().create(kNodes, node, {}, [this, done, name = machine.node](Result<Value> answer) {
     if (!answer.ok() && answer.error().code != Code::kAlreadyExists) return done(false);
-    // One whose taint could not be taken away is there already. Nobody else here takes it away.
+    // The node may exist, with a taint whose removal failed. No other component removes it.
     const Value untainted = Value::object({{"spec", Value::object({{"taints", Value()}})}});
     user().patch(kNodes, {"", name}, api::PatchType::kMerge, untainted, {},
                  [done](Result<Value> updated) { done(updated.ok()); });
@@ -155,7 +155,7 @@ void Cluster::power_on(Machine& machine) {
   }
 }
 
-// Until it is there: the server may be down.
+// Retries: the server may be down.
 void Cluster::restore_node(const Machine& machine) {
   make_node(machine, [this, &machine](bool made) {
     if (!made && !machine.off) user_lane_->after(1s, [this, &machine] { restore_node(machine); });
@@ -164,7 +164,7 @@ void Cluster::restore_node(const Machine& machine) {
 
 Cluster::~Cluster() {
   for (std::size_t i = 0; i < processes_.size(); ++i) kill(i);
-  world_.run_for(1ms);  // the server ends the watches of those it lost
+  world_.run_for(1ms);  // the server ends the watches of lost clients
   kill_server(false);
   truth_.reset();
   user_.reset();
@@ -202,7 +202,7 @@ void Cluster::compact(std::int64_t kept) {
 }
 
 void Cluster::kill(std::size_t which) {
-  Running& process = *processes_[which];
+  SimulatedProcess& process = *processes_[which];
   process.drivers.clear();
   process.others.clear();
   process.informers.reset();
@@ -211,7 +211,7 @@ void Cluster::kill(std::size_t which) {
 }
 
 void Cluster::start(std::size_t which) {
-  Running& process = *processes_[which];
+  SimulatedProcess& process = *processes_[which];
   if (process.lane) return;
   for (const Machine& machine : machines_) {
     if (machine.node == process.program.name && machine.off) return;
@@ -227,10 +227,10 @@ void Cluster::start(std::size_t which) {
     process.drivers.push_back(
         std::make_unique<controllers::Driver>(*process.informers, std::move(controller), options));
   }
-  // A new agent finds the processes that outlived the old one.
+  // The new agent finds the processes that outlived the old one.
   for (const Machine& machine : machines_) {
     if (machine.node != process.program.name) continue;
-    for (const auto& [pod, running] : machine.processes) process.drivers[0]->poke(pod);
+    for (const auto& [pod, running] : machine.processes) process.drivers[0]->enqueue(pod);
   }
 }
 
@@ -238,22 +238,22 @@ void Cluster::cut_watches(std::size_t which) {
   if (processes_[which]->client) processes_[which]->client->cut_watches();
 }
 
-void Cluster::poke_agent(const Machine& machine, const std::string& pod) {
+void Cluster::notify_agent(const Machine& machine, const std::string& pod) {
   for (auto& process : processes_) {
-    if (process->program.name == machine.node && process->lane) process->drivers[0]->poke(pod);
+    if (process->program.name == machine.node && process->lane) process->drivers[0]->enqueue(pod);
   }
 }
 
-void Cluster::set_conducts(Conducts conducts) {
-  conducts_ = std::move(conducts);
+void Cluster::set_image_behaviours(ImageBehaviours behaviours) {
+  behaviours_ = std::move(behaviours);
   for (const Machine& machine : machines_) {
-    for (const auto& [pod, process] : machine.processes) poke_agent(machine, pod);
+    for (const auto& [pod, process] : machine.processes) notify_agent(machine, pod);
   }
 }
 
-bool Cluster::is_hopeless(const Value& pod) const {
-  const auto found = conducts_.find(pod["spec"]["containers"][std::size_t{0}]["image"].str());
-  return found != conducts_.end() && found->second == ImageBehaviour::kNeverReady;
+bool Cluster::is_unrecoverable(const Value& pod) const {
+  const auto found = behaviours_.find(pod["spec"]["containers"][std::size_t{0}]["image"].str());
+  return found != behaviours_.end() && found->second == ImageBehaviour::kNeverReady;
 }
 
 void Cluster::heal() {
@@ -286,7 +286,7 @@ void Cluster::compare_caches() {
   }
 }
 
-bool Cluster::settle(Duration quiet, Duration limit, const std::function<bool()>& stop) {
+bool Cluster::run_until_idle(Duration quiet, Duration limit, const std::function<bool()>& stop) {
   const Duration end = world_.elapsed() + limit;
   std::uint64_t seen = truth_->changes();
   Duration since = world_.elapsed();

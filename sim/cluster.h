@@ -1,6 +1,6 @@
 #pragma once
 // Cluster: one simulated cluster. The real registry and store over a simulated disk, the real drivers and controllers
-// (two of them alive at once), agents on machines whose processes only pretend to run, and the network between them.
+// (two instances at the same time), agents on machines whose processes are simulated, and the network between them.
 
 #include <functional>
 #include <map>
@@ -18,7 +18,7 @@
 
 namespace berth::sim {
 
-// What one simulated process runs, made again at every start.
+// The contents of one simulated process, created at every start.
 struct Parts {
   std::vector<std::unique_ptr<controllers::Controller>> controllers;  // each gets a driver
   std::vector<std::shared_ptr<void>> others;
@@ -33,13 +33,13 @@ class Cluster {
   struct Options {
     std::uint64_t seed = 1;
     int nodes = 2;
-    int controllers = 2;        // processes that run them, alive at once
+    int controllers = 2;        // processes that run the controllers at the same time
     bool grows_mounted = true;  // see Machine
     // Replaces plan_set in both controller processes: a planted bug.
-    controllers::statefulset::Planner planner = controllers::statefulset::plan_set;
-    // Changes what the disruption controllers are about to write: a planted bug.
-    std::function<void(controllers::Plan& plan)> spoil_budgets = nullptr;
-    // More controllers, in the first process: planted bugs of others than the StatefulSet's.
+    controllers::statefulset::PlanFunction planner = controllers::statefulset::plan_set;
+    // Modifies the plans of the disruption controllers: a planted bug.
+    std::function<void(controllers::Plan& plan)> tamper_budgets = nullptr;
+    // Additional controllers in the first process: planted bugs outside the StatefulSet controller.
     std::function<std::vector<std::unique_ptr<controllers::Controller>>(client::InformerSet&)> more_controllers =
         nullptr;
   };
@@ -49,9 +49,9 @@ class Cluster {
 
   World& world() { return world_; }
   Truth& truth() { return *truth_; }
-  client::Client& user() { return *user_; }  // the person at the keyboard: no faults but a server that is down
+  client::Client& user() { return *user_; }  // no faults except a server that is down
 
-  // The controllers' come first, then the scheduler's, then the agents'.
+  // In order: the controllers' processes, the scheduler, the agents.
   std::size_t processes() const { return processes_.size(); }
   bool running(std::size_t which) const { return processes_[which]->lane != nullptr; }
   Faults& faults(std::size_t which) { return processes_[which]->faults; }
@@ -60,35 +60,35 @@ class Cluster {
   void cut_watches(std::size_t which);
 
   Disk& disk() { return disk_; }
-  // The API server's process ends, at once or in good order, and later starts again on what its disk holds.
+  // Kills the API server's process, or stops it in order; start_server() restarts it on the contents of its disk.
   void kill_server(bool orderly);
   void start_server();
   bool server_running() const { return server_ != nullptr; }
-  // Watches that are more than `kept` revisions behind find their past gone.
+  // Compacts: watches more than `kept` revisions behind expire.
   void compact(std::int64_t kept);
 
   std::vector<Machine>& machines() { return machines_; }
-  // A machine loses its power, and its Node is deleted; then it comes back under its name.
+  // Powers a machine off and deletes its Node; powers it on again under the same name.
   void power_off(Machine& machine);
   void power_on(Machine& machine);
-  // Tells the agent (where it runs) that something happened to a pod's process.
-  void poke_agent(const Machine& machine, const std::string& pod);
-  // What images do. Agents hear of a change at once.
-  const Conducts& conducts() const { return conducts_; }
-  void set_conducts(Conducts conducts);
-  // The pod runs something that will never be ready.
-  bool is_hopeless(const Value& pod) const;
+  // Notifies the agent (if it runs) of a change of a pod's process.
+  void notify_agent(const Machine& machine, const std::string& pod);
+  // The behaviour of images. Agents learn of changes at once.
+  const ImageBehaviours& behaviours() const { return behaviours_; }
+  void set_image_behaviours(ImageBehaviours behaviours);
+  // True if the pod's image will never be ready.
+  bool is_unrecoverable(const Value& pod) const;
 
-  // Reports every running process whose caches do not show exactly what is there.
+  // Reports every running process whose caches differ from the truth.
   void compare_caches();
-  // Ends all faults and restarts what is down.
+  // Ends all faults and restarts everything.
   void heal();
-  // Lets time pass until nothing has been written for `quiet`, at most `limit`. False: it never became quiet, or `stop`
-  // said so.
-  bool settle(Duration quiet, Duration limit, const std::function<bool()>& stop = nullptr);
+  // Lets time pass until nothing was written for `quiet`, at most `limit`. False if there were writes all the time, or
+  // `stop` returned true.
+  bool run_until_idle(Duration quiet, Duration limit, const std::function<bool()>& stop = nullptr);
 
  private:
-  struct Running {
+  struct SimulatedProcess {
     Program program;
     Faults faults;
     std::shared_ptr<Lane> lane;  // null: not running
@@ -112,9 +112,9 @@ class Cluster {
   Faults no_faults_;
   std::shared_ptr<Lane> user_lane_;
   std::unique_ptr<FaultyClient> user_;
-  Conducts conducts_;
+  ImageBehaviours behaviours_;
   std::vector<Machine> machines_;
-  std::vector<std::unique_ptr<Running>> processes_;
+  std::vector<std::unique_ptr<SimulatedProcess>> processes_;
 };
 
 }  // namespace berth::sim

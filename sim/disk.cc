@@ -5,11 +5,11 @@
 
 namespace berth::sim {
 
-using store::Batch;
 using store::Event;
 using store::EventPtr;
 using store::EventType;
 using store::Revision;
+using store::WriteBatch;
 
 constexpr Revision kReserve = 10'000;
 
@@ -19,15 +19,15 @@ struct Disk::State {
   DiskFaults faults;
   std::vector<EventPtr> rows;
   Revision reserved = 0, compacted = 0;
-  std::uint64_t opened = 0;  // counts the stores; only the newest one writes
-  std::shared_ptr<const Batch> pending;
+  std::uint64_t opened = 0;  // number of opened stores; only the newest one may write
+  std::shared_ptr<const WriteBatch> pending;
   Revision pending_reserve = 0;
   std::size_t rows_before_last = 0;
   std::set<std::string> deleted_at_the_end;
 
-  void write(const Batch& batch, Revision reserve) {
+  void write(const WriteBatch& batch, Revision reserve) {
     rows_before_last = rows.size();
-    for (const store::Submitted& one : batch.writes) {
+    for (const store::PendingWrite& one : batch.writes) {
       if (one.event && !one.ephemeral) rows.push_back(one.event);
     }
     reserved = std::max(reserved, reserve);
@@ -37,12 +37,12 @@ struct Disk::State {
 
 namespace {
 
-class DiskLog final : public store::Log {
+class DiskLog final : public store::WriteLog {
  public:
   DiskLog(Lane& lane, std::shared_ptr<Disk::State> disk)
       : lane_(lane), disk_(std::move(disk)), turn_(disk_->opened), reserved_(disk_->reserved) {}
 
-  void append(std::shared_ptr<const Batch> batch, Function<void(Status)> done) override {
+  void append(std::shared_ptr<const WriteBatch> batch, Function<void(Status)> done) override {
     if (turn_ != disk_->opened) return;
     const Revision reserve = batch->last_revision + kReserve / 2 > reserved_ ? batch->last_revision + kReserve : 0;
     const bool refused = disk_->world.chance(disk_->faults.refused);
@@ -72,7 +72,7 @@ class DiskLog final : public store::Log {
   Revision reserved_;
 };
 
-// A row says what was written; what it replaced is found again, since versions that were in memory only are gone.
+// A row with its `previous` recomputed: versions that were in memory only are gone.
 EventPtr replayed(const EventPtr& row, const store::VersionedMap& map) {
   store::RecordPtr previous = map.get(row->record->key);
   const bool deletes = row->type == EventType::kDeleted;
@@ -126,7 +126,7 @@ void Disk::end(bool write_pending, bool orderly) {
   State& disk = *state_;
   disk.deleted_at_the_end.clear();
   if (disk.pending && write_pending) {
-    for (const store::Submitted& one : disk.pending->writes) {
+    for (const store::PendingWrite& one : disk.pending->writes) {
       if (one.event && one.event->type == EventType::kDeleted)
         disk.deleted_at_the_end.insert(std::string(api::uid_of(one.event->record->value)));
     }
@@ -135,7 +135,7 @@ void Disk::end(bool write_pending, bool orderly) {
     disk.rows.resize(std::min(disk.rows.size(), disk.rows_before_last));
   }
   disk.pending.reset();
-  if (!orderly) ++disk.opened;  // the old store's last words are not heard
+  if (!orderly) ++disk.opened;  // ignore later writes of the old store
 }
 
 }  // namespace berth::sim

@@ -1,7 +1,7 @@
 #pragma once
-// Disk: what a simulated API server's store has written. It outlives the server: the real store (its queue, its group
-// commit, its history and watches) runs over it, and finds after a crash what a real disk would hold: everything
-// acknowledged, nothing that was refused, and of the batch that was under way all or nothing, as chance has it.
+// Disk: the contents that a simulated API server's store has written. It outlives the server: the real store (queue,
+// group commit, history, watches) runs over it, and after a crash it contains what a real disk would: everything
+// acknowledged, nothing refused, and the batch in flight completely or not at all, at random.
 
 #include <functional>
 #include <memory>
@@ -15,9 +15,9 @@
 namespace berth::sim {
 
 struct DiskFaults {
-  double refused = 0;        // a batch that is not written, and said so
-  Duration latency = 200us;  // of one batch, at most
-  bool lies = false;  // a planted bug: acknowledges before it writes, and a crash loses what was acknowledged last
+  double refused = 0;        // probability that a batch is refused
+  Duration latency = 200us;  // upper limit, per batch
+  bool lies = false;         // a planted bug: acknowledges before writing, so that a crash loses acknowledged writes
 };
 
 class Disk {
@@ -28,17 +28,17 @@ class Disk {
 
   DiskFaults& faults();
 
-  // What is there, as a store of the process `lane`. The one before must have been given up by crash() or close().
+  // Opens the contents as a store of the process `lane`. The earlier store must have been ended by crash() or close().
   std::unique_ptr<store::Store> open(Lane& lane);
 
-  // The server's process dies. What it still asks for from now on is not done.
+  // The server's process dies. Its later requests have no effect.
   void crash();
-  // It ends in good order: a batch that was handed over is written.
+  // The server stops in order: a batch in flight is written.
   void close();
-  // The uids of objects whose deletion was written by the last crash() or close() without being acknowledged.
+  // The uids of objects whose deletion the last crash() or close() wrote without acknowledging it.
   const std::set<std::string>& deleted_at_the_end() const;
 
-  // While no server runs: what is on it is as `change` makes it, for objects that it answers something for.
+  // While no server runs: replaces each object by the result of `change`, unless that is null.
   void rewrite(const std::function<Value(const Value& object)>& change);
 
   struct State;

@@ -4,7 +4,7 @@
 
 namespace berth::sim {
 
-// The server's end of one watch. Both ends hold it; it is dead when `handler` is null.
+// The server's end of one watch, owned by both ends; dead when `handler` is null.
 struct FaultyClient::Relay final : client::WatchHandler, std::enable_shared_from_this<Relay> {
   Relay(World& world, std::weak_ptr<Lane> self, const Faults& faults, client::WatchHandler* handler)
       : world(world), self(std::move(self)), faults(faults), handler(handler) {}
@@ -14,8 +14,8 @@ struct FaultyClient::Relay final : client::WatchHandler, std::enable_shared_from
   const Faults& faults;
   client::WatchHandler* handler;
   std::unique_ptr<client::WatchHandle> upstream;
-  Duration last{};      // of the latest delivery: the next one comes after it
-  bool broken = false;  // nothing more will be taken from the server
+  Duration last{};      // time of the latest delivery: the next one must be later
+  bool broken = false;  // ignore further events from the server
 
   void deliver(Function<void(client::WatchHandler&)> what) {
     const Duration now = world.elapsed();
@@ -55,7 +55,7 @@ class FaultyHandle final : public client::WatchHandle {
   ~FaultyHandle() override {
     relay_->handler = nullptr;
     relay_->broken = true;
-    // The server ends its part on its own lane, where it also delivers.
+    // The server's watch is destroyed on the server's lane, where it also delivers.
     world_.send(server_, {}, [relay = relay_] { relay->upstream.reset(); });
   }
 
@@ -89,7 +89,8 @@ void FaultyClient::server_gone() {
 
 namespace {
 
-// One request's way back. Destroyed unanswered (the server died with it) it tells the caller that it will hear no more.
+// The answer to one request. If it is destroyed unanswered (the server died), the caller is told that the connection is
+// lost.
 template <class T>
 class Answer {
  public:
@@ -99,11 +100,11 @@ class Answer {
   ~Answer() {
     if (done_) lose("connection lost");
   }
-  void give(Duration delay, Result<T> result) {
+  void deliver(Duration delay, Result<T> result) {
     world_.send(self_, delay,
                 [done = std::move(done_), result = std::move(result)]() mutable { done(std::move(result)); });
   }
-  void lose(const char* how) { give(timeout_, error(lost_, how)); }
+  void lose(const char* how) { deliver(timeout_, error(lost_, how)); }
 
  private:
   World& world_;
@@ -123,14 +124,14 @@ void FaultyClient::call(bool write, Function<void(client::Client&, Function<void
   Answer<T> answer(world_, self_, timeout, lost, std::move(done));
   if (faults_.outage || world_.chance(faults_.lost_request)) return answer.lose("request lost");
   if (world_.chance(faults_.refused)) {
-    return answer.give(world_.between({}, faults_.delay), error(Code::kUnavailable, "server busy"));
+    return answer.deliver(world_.between({}, faults_.delay), error(Code::kUnavailable, "server busy"));
   }
   const bool reply_lost = world_.chance(faults_.lost_reply);
   const Duration back = world_.between({}, faults_.delay);
-  if (!uplink_.client) return answer.give(back, error(Code::kUnavailable, "connection refused"));
+  if (!uplink_.client) return answer.deliver(back, error(Code::kUnavailable, "connection refused"));
   auto reply = [reply_lost, back, answer = std::move(answer)](Result<T> result) mutable {
     if (reply_lost) return answer.lose("answer lost");
-    answer.give(back, std::move(result));
+    answer.deliver(back, std::move(result));
   };
   world_.send(uplink_.lane, world_.between({}, faults_.delay),
               [&uplink = uplink_, request = std::move(request), reply = std::move(reply)]() mutable {

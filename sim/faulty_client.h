@@ -1,8 +1,8 @@
 #pragma once
-// FaultyClient: a process's connection to the API server as networks are. Requests and answers take time and overtake
-// each other, get lost (the caller learns "unknown" for a write, "unavailable" for a read), watches lag, repeat events,
-// and break. What a watch does deliver is in order and complete up to where it broke, as the contract says. A server
-// that dies takes the requests it has not answered with it, and its watches.
+// FaultyClient: a process's connection to the API server over an unreliable network. Requests and answers are delayed
+// and reordered, or lost (the caller gets "unknown" for a write, "unavailable" for a read); watches lag, repeat events,
+// and break. The events that a watch delivers are in order and complete up to where it breaks, as the contract
+// requires. When the server dies, its unanswered requests and its watches end.
 
 #include <memory>
 #include <vector>
@@ -13,9 +13,9 @@
 namespace berth::sim {
 
 struct Faults {
-  double lost_request = 0;  // never arrives
-  double lost_reply = 0;    // carried out; the answer is lost
-  double refused = 0;       // the server says it is unavailable, nothing happens
+  double lost_request = 0;  // the request never arrives
+  double lost_reply = 0;    // the request is executed; the answer is lost
+  double refused = 0;       // the server answers that it is unavailable
   double cut_watch = 0;     // per event
   double repeated_event = 0;
   double expired_watch = 0;    // per start of a watch
@@ -23,24 +23,24 @@ struct Faults {
   Duration timeout = 1s;       // until a lost message is noticed, at most
   bool outage = false;         // nothing gets through
   Duration lag_until{};        // World time until which watches deliver nothing
-  double swallowed_event = 0;  // a planted bug: the watch goes on as if it had been delivered
+  double swallowed_event = 0;  // a planted bug: the event is skipped
 };
 
-// Where the API server is at the moment.
+// The API server's present address.
 struct Uplink {
   std::weak_ptr<Lane> lane;
-  client::Client* client = nullptr;  // null: nobody listens
+  client::Client* client = nullptr;  // null: connection refused
 };
 
 class FaultyClient final : public client::Client {
  public:
-  // `uplink` and `faults` outlive this and may be changed at any time.
+  // `uplink` and `faults` outlive the client and may change at any time.
   FaultyClient(World& world, std::weak_ptr<Lane> self, const Uplink& uplink, const Faults& faults);
   ~FaultyClient() override;
 
   // Breaks every watch now.
   void cut_watches();
-  // The server is about to die: breaks every watch and lets go of the server's end.
+  // The server is about to die: breaks every watch and releases the server's ends.
   void server_gone();
 
   void get(const api::Resource& resource, const api::Name& name, Done done) override;

@@ -15,7 +15,7 @@ using client::Informer;
 using client::InformerSet;
 using controllers::Controller;
 using controllers::Plan;
-using controllers::Watching;
+using controllers::WatchedCollection;
 
 class Agent final : public Controller {
  public:
@@ -23,8 +23,8 @@ class Agent final : public Controller {
       : world_(world), machine_(machine), pods_(informers.get(kPods)) {}
   std::string name() const override { return "agent"; }
   std::string component() const override { return "kubelet"; }
-  std::vector<Watching> watches() override {
-    std::vector<Watching> out;
+  std::vector<WatchedCollection> watches() override {
+    std::vector<WatchedCollection> out;
     out.push_back(
         controllers::watch_mapped(pods_, [this](const Value& before, const Value& after, controllers::Keys& keys) {
           const Value& pod = after.is_null() ? before : after;
@@ -37,11 +37,11 @@ class Agent final : public Controller {
     Plan plan;
     const Value& pod = pods_.get(controllers::name_of_key(key));
     const bool ours = !pod.is_null() && pod["spec"]["nodeName"].as_string() == machine_.node;
-    settle(key, now);
+    apply_due_exit(key, now);
     auto found = machine_.processes.find(key);
     Process* process = found == machine_.processes.end() ? nullptr : &found->second;
     if (!ours || (process && process->uid != api::uid_of(pod))) {
-      // Of a pod that is gone: its successor of the same name starts when this one is dead.
+      // The pod is gone: its successor of the same name starts when this process is dead.
       if (process) stop(*process, now, 1s, plan);
       return plan;
     }
@@ -99,17 +99,17 @@ class Agent final : public Controller {
       machine_.file_systems[key] = volume["spec"]["capacity"]["storage"].str();
     }
   }
-  // ExpectedTemplate again when that changes.
+  // True if the pod is ready now; requeues when that changes.
   bool is_ready(const Value& pod, const Process& process, Time now, Plan& plan) const {
-    const auto known = machine_.conducts->find(pod["spec"]["containers"][std::size_t{0}]["image"].str());
-    const ImageBehaviour conduct = known == machine_.conducts->end() ? ImageBehaviour::kWell : known->second;
-    if (conduct == ImageBehaviour::kNeverReady) return false;
+    const auto known = machine_.behaviours->find(pod["spec"]["containers"][std::size_t{0}]["image"].str());
+    const ImageBehaviour behaviour = known == machine_.behaviours->end() ? ImageBehaviour::kWell : known->second;
+    if (behaviour == ImageBehaviour::kNeverReady) return false;
     const Time ready_at = std::max(process.ready_at, process.unready_until);
     if (now < ready_at) {
       plan.requeue_after(ready_at - now);
       return false;
     }
-    if (conduct == ImageBehaviour::kWell) return true;
+    if (behaviour == ImageBehaviour::kWell) return true;
     Time crashes = ready_at + 2s;
     for (Duration pause = 10s;; pause = std::min<Duration>(pause * 2, 300s)) {
       const Time back = crashes + pause;
@@ -120,8 +120,8 @@ class Agent final : public Controller {
       crashes = back + 2s;
     }
   }
-  // What happened to the process by itself.
-  void settle(const std::string& key, Time now) {
+  // Applies exits and deaths that are due.
+  void apply_due_exit(const std::string& key, Time now) {
     auto found = machine_.processes.find(key);
     if (found == machine_.processes.end()) return;
     Process& process = found->second;
@@ -169,8 +169,8 @@ class DiskAgent final : public Controller {
       : machine_(machine), volumes_(informers.get(kPersistentVolumes)) {}
   std::string name() const override { return "disk-agent"; }
   std::string component() const override { return "kubelet"; }
-  std::vector<Watching> watches() override {
-    std::vector<Watching> out;
+  std::vector<WatchedCollection> watches() override {
+    std::vector<WatchedCollection> out;
     out.push_back(controllers::watch_self(volumes_));
     return out;
   }

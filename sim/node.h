@@ -1,7 +1,7 @@
 #pragma once
-// A simulated node: processes that really run (or do not), and an agent that makes them match the pods it sees.
+// A simulated node: processes, and an agent that makes them match the pods it sees.
 //
-// The machine outlives its agent: killing the agent ends no process, and a new one finds them again.
+// The machine outlives its agent: killing the agent ends no process, and a new agent finds the processes again.
 
 #include <functional>
 #include <map>
@@ -14,22 +14,22 @@
 
 namespace berth::sim {
 
-// What an image does when it runs.
+// The behaviour of an image's process.
 enum class ImageBehaviour {
   kWell,
   kNeverReady,
-  kCrashLoop,  // ready for a moment, then down for ever longer
+  kCrashLoop,  // ready briefly, then down for increasing times
 };
-using Conducts = std::map<std::string, ImageBehaviour>;  // by image; one that is not in it is well
+using ImageBehaviours = std::map<std::string, ImageBehaviour>;  // by image; others are kWell
 
 struct Process {
   std::string uid;
   Time ready_at;
   Time unready_until{};
-  Time stop_at = Time::max();    // dies then
-  Time fail_at = Time::max();    // exits by itself then
-  bool evicted = false;          // ... because the node wants it gone
-  std::set<std::string> claims;  // that it has mounted
+  Time stop_at = Time::max();    // when it dies
+  Time fail_at = Time::max();    // when it exits by itself
+  bool evicted = false;          // the exit is an eviction by the node
+  std::set<std::string> claims;  // mounted claims
 };
 
 struct Ending {
@@ -38,20 +38,20 @@ struct Ending {
 
 struct Machine {
   std::string node;
-  bool off = false;  // no power: nothing runs on it, its agent neither
-  const Conducts* conducts = nullptr;
+  bool off = false;  // powered off: neither processes nor agent run
+  const ImageBehaviours* behaviours = nullptr;
   std::map<std::string, Process> processes;  // by "namespace/name"
   std::map<std::string, Ending> ended;       // by uid
   std::function<void(const std::string& pod, const std::string& uid, bool alive)> report;
-  // The server, not a cache.
+  // Live reads, not from a cache.
   std::function<const Value&(const api::Name& claim)> ask_for_claim;
   std::function<const Value&(const std::string& volume)> ask_for_volume;
-  bool grows_mounted = true;                        // file systems grow while they are mounted, or at the next mount
-  std::map<std::string, std::string> file_systems;  // size by "namespace/claim", as it was mounted last
+  bool grows_mounted = true;                        // file systems grow while mounted; otherwise at the next mount
+  std::map<std::string, std::string> file_systems;  // size at the last mount, by "namespace/claim"
 };
 
 std::unique_ptr<controllers::Controller> make_agent(client::InformerSet& informers, World& world, Machine& machine);
-// The part of the agent that grows file systems and lets go of the disks of deleted volumes.
+// The agent's disk part: grows file systems and releases the disks of deleted volumes.
 std::unique_ptr<controllers::Controller> make_disk_agent(client::InformerSet& informers, Machine& machine);
 
 }  // namespace berth::sim

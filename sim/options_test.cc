@@ -1,4 +1,4 @@
-// A planted bug for each checker of what sets and budgets ask for by annotation.
+// A planted bug for each checker of options of sets and budgets.
 
 #include <gtest/gtest.h>
 
@@ -11,21 +11,21 @@ namespace {
 
 using namespace api::resources;  // NOLINT
 using controllers::Action;
+using controllers::parse_set_spec;
 using controllers::Plan;
-using controllers::Shape;
-using controllers::shape_of;
+using controllers::SetSpec;
 using controllers::statefulset::plan_set;
-using controllers::statefulset::Planner;
-using controllers::statefulset::View;
+using controllers::statefulset::PlanFunction;
+using controllers::statefulset::StatefulSetView;
 
-// The planner never sees what the set asks for by this annotation.
-Planner blind_to(std::string_view annotation, bool only_at_its_end = false) {
-  return [annotation, only_at_its_end](const View& view, Time now) {
-    View other = view;
+// A planner that does not see one of the set's annotations.
+PlanFunction blind_to(std::string_view annotation, bool only_at_its_end = false) {
+  return [annotation, only_at_its_end](const StatefulSetView& view, Time now) {
+    StatefulSetView other = view;
     if (!api::annotation_of(view.set, annotation).empty() && (!only_at_its_end || api::is_terminating(view.set)))
       other.set.mut("metadata").mut("annotations").erase(annotation);
     Plan plan = plan_set(other, now);
-    // Blind, but not one that takes the annotation away: a written status carries its object's metadata.
+    // Restores the annotation in written objects: a status update carries the metadata.
     auto restore = [&](std::vector<Action>& actions) {
       for (Action& action : actions) {
         if (action.object["kind"] == view.set["kind"]) action.object.set("metadata", view.set["metadata"]);
@@ -39,29 +39,29 @@ Planner blind_to(std::string_view annotation, bool only_at_its_end = false) {
   };
 }
 
-int ordinal_of(const Value& object) { return controllers::parse_member(api::name_of(object)).ordinal; }
+int ordinal_of(const Value& object) { return controllers::parse_member_name(api::name_of(object)).ordinal; }
 
 TEST(PlantedBugInOptions, MakingSkippedMembersIsSeen) {
-  EXPECT_TRUE(caught_in_options("places", blind_to(api::kSkipOrdinals), "which is not wanted"));
+  EXPECT_TRUE(is_caught_in_options("places", blind_to(api::kSkipOrdinals), "which is not wanted"));
 }
 
 TEST(PlantedBugInOptions, LeavingSkippedMembersIsSeenAtRest) {
-  EXPECT_TRUE(caught_in_options(
+  EXPECT_TRUE(is_caught_in_options(
       "places",
-      [](const View& view, Time now) {
-        const Shape shape = shape_of(view.set);
-        View other = view;
-        // "It runs so well."
-        std::erase_if(other.pods, [&](const Value& pod) { return shape.options.skips(ordinal_of(pod)); });
+      [](const StatefulSetView& view, Time now) {
+        const SetSpec set_spec = parse_set_spec(view.set);
+        StatefulSetView other = view;
+        // Bug: skipped members that run are retained.
+        std::erase_if(other.pods, [&](const Value& pod) { return set_spec.options.skips(ordinal_of(pod)); });
         return plan_set(other, now);
       },
       "has no place"));
 }
 
 TEST(PlantedBugInOptions, EndingAllMembersAtOnceIsSeen) {
-  EXPECT_TRUE(caught_in_options(
+  EXPECT_TRUE(is_caught_in_options(
       "teardown",
-      [](const View& view, Time now) {
+      [](const StatefulSetView& view, Time now) {
         Plan plan = plan_set(view, now);
         if (!api::is_terminating(view.set)) return plan;
         for (const Value& pod : view.pods) {
@@ -73,33 +73,35 @@ TEST(PlantedBugInOptions, EndingAllMembersAtOnceIsSeen) {
 }
 
 TEST(PlantedBugInOptions, LettingTheSetGoFirstIsSeen) {
-  EXPECT_TRUE(caught_in_options("teardown", blind_to(api::kOrderedTeardown, true), "after its set was gone"));
+  EXPECT_TRUE(is_caught_in_options("teardown", blind_to(api::kOrderedTeardown, true), "after its set was gone"));
 }
 
 TEST(PlantedBugInOptions, ForgettingOverridesIsSeen) {
-  EXPECT_TRUE(caught_in_options("overrides", blind_to(api::kOrdinalOverrides), "was not made as"));
+  EXPECT_TRUE(is_caught_in_options("overrides", blind_to(api::kOrdinalOverrides), "was not made as"));
 }
 
 TEST(PlantedBugInOptions, MembersWithoutTheirOverridesAreSeenAtRest) {
-  EXPECT_TRUE(caught_in_options("overrides", blind_to(api::kOrdinalOverrides), "is not as its ordinal"));
+  EXPECT_TRUE(is_caught_in_options("overrides", blind_to(api::kOrdinalOverrides), "is not as its ordinal"));
 }
 
 TEST(PlantedBugInOptions, MixingRevisionsIsSeen) {
-  EXPECT_TRUE(caught_in_options("recreate", blind_to(api::kUpdateStrategy), "was made before"));
+  EXPECT_TRUE(is_caught_in_options("recreate", blind_to(api::kUpdateStrategy), "was made before"));
 }
 
-bool changes_claims(const View& view) { return api::annotation_of(view.set, api::kClaimTemplateUpdates) == "true"; }
+bool changes_claims(const StatefulSetView& view) {
+  return api::annotation_of(view.set, api::kClaimTemplateUpdates) == "true";
+}
 
 TEST(PlantedBugInOptions, GrowingFromTheFrontIsSeen) {
-  EXPECT_TRUE(caught_in_options(
+  EXPECT_TRUE(is_caught_in_options(
       "growth",
-      [](const View& view, Time now) {
+      [](const StatefulSetView& view, Time now) {
         Plan plan = plan_set(view, now);
-        const Shape shape = shape_of(view.set);
-        const std::vector<int> ordinals = shape.ordinals();
-        if (!changes_claims(view) || shape.terminating || ordinals.empty()) return plan;
+        const SetSpec set_spec = parse_set_spec(view.set);
+        const std::vector<int> ordinals = set_spec.ordinals();
+        if (!changes_claims(view) || set_spec.terminating || ordinals.empty()) return plan;
         for (const Value& one : view.set["spec"]["volumeClaimTemplates"]) {
-          const Value& claim = view.claim(controllers::claim_name(shape, api::name_of(one), ordinals.front()));
+          const Value& claim = view.claim(controllers::claim_name(set_spec, api::name_of(one), ordinals.front()));
           const Value& size = one["spec"]["resources"];
           if (claim["status"]["phase"].as_string() != "Bound" || claim["spec"]["resources"] == size) continue;
           plan.add(controllers::patch(kPersistentVolumeClaims, claim, api::PatchType::kMerge,
@@ -111,22 +113,22 @@ TEST(PlantedBugInOptions, GrowingFromTheFrontIsSeen) {
 }
 
 TEST(PlantedBugInOptions, ForgettingToGrowIsSeenAtRest) {
-  EXPECT_TRUE(caught_in_options("growth", blind_to(api::kClaimTemplateUpdates), "and its template asks for"));
+  EXPECT_TRUE(is_caught_in_options("growth", blind_to(api::kClaimTemplateUpdates), "and its template asks for"));
 }
 
 TEST(PlantedBugInOptions, OldMountsAreSeenAtRest) {
-  EXPECT_TRUE(caught_in_options("growth", blind_to(api::kClaimTemplateUpdates), "does not mount"));
+  EXPECT_TRUE(is_caught_in_options("growth", blind_to(api::kClaimTemplateUpdates), "does not mount"));
 }
 
 TEST(PlantedBugInOptions, TidyingRemovedTemplatesAwayLosesData) {
-  EXPECT_TRUE(caught_in_options(
+  EXPECT_TRUE(is_caught_in_options(
       "growth",
-      [](const View& view, Time now) {
+      [](const StatefulSetView& view, Time now) {
         Plan plan = plan_set(view, now);
-        const Shape shape = shape_of(view.set);
-        if (!changes_claims(view) || shape.terminating) return plan;
+        const SetSpec set_spec = parse_set_spec(view.set);
+        if (!changes_claims(view) || set_spec.terminating) return plan;
         for (const Value& pod : view.pods) {
-          // "Nobody asks for it any more."
+          // Bug: claims without a template are deleted.
           for (const Value& volume : pod["spec"]["volumes"]) {
             bool wanted = false;
             for (const Value& one : view.set["spec"]["volumeClaimTemplates"])
@@ -144,7 +146,7 @@ TEST(PlantedBugInOptions, TidyingRemovedTemplatesAwayLosesData) {
 
 TEST(PlantedBugInOptions, ABudgetThatAllowsTooMuchIsSeen) {
   HistoryOptions options{.faults = false, .all_options = true};
-  options.spoil_budgets = [](Plan& plan) {
+  options.tamper_budgets = [](Plan& plan) {
     for (std::vector<Action>& chain : plan.chains) {
       for (Action& action : chain) {
         if (action.object["status"]["disruptionsAllowed"].is_int())
@@ -152,12 +154,12 @@ TEST(PlantedBugInOptions, ABudgetThatAllowsTooMuchIsSeen) {
       }
     }
   };
-  EXPECT_TRUE(caught("disruption", options));
+  EXPECT_TRUE(is_caught("disruption", options));
 }
 
 TEST(PlantedBugInOptions, NotTellingOfAReusedClaimIsSeen) {
   HistoryOptions options{.faults = false, .alone = true};
-  options.planner = [](const View& view, Time now) {
+  options.planner = [](const StatefulSetView& view, Time now) {
     Plan plan = plan_set(view, now);
     for (std::vector<Action>& chain : plan.chains) {
       for (Action& action : chain) {
@@ -167,13 +169,13 @@ TEST(PlantedBugInOptions, NotTellingOfAReusedClaimIsSeen) {
     }
     return plan;
   };
-  EXPECT_TRUE(caught("reuse", options, "was reused"));
+  EXPECT_TRUE(is_caught("reuse", options, "was reused"));
 }
 
 TEST(PlantedBugInOptions, NotNotingWhoUsesAClaimIsSeenAtRest) {
-  EXPECT_TRUE(caught(
+  EXPECT_TRUE(is_caught(
       "reuse",
-      [](const View& view, Time now) {
+      [](const StatefulSetView& view, Time now) {
         Plan plan = plan_set(view, now);
         for (std::vector<Action>& chain : plan.chains) {
           std::erase_if(chain, [](const Action& action) {
@@ -186,18 +188,18 @@ TEST(PlantedBugInOptions, NotNotingWhoUsesAClaimIsSeenAtRest) {
       "says it is used by"));
 }
 
-// "What is stored looks other than what this release would store."
+// Bug: revisions are compared as stored, not after filling in defaults.
 TEST(PlantedBugInOptions, RollingAfterAnUpgradeIsSeen) {
   HistoryOptions options{.faults = false, .upgrade = true};
-  options.planner = [](const View& view, Time now) {
-    View other = view;
+  options.planner = [](const StatefulSetView& view, Time now) {
+    StatefulSetView other = view;
     for (const Value& revision : view.revisions) {
       const bool old = revision["data"]["spec"]["template"]["spec"]["dnsPolicy"].is_null();
       if (old) other.set.mut("spec").mut("template").mut("metadata").mut("annotations").set("release", "next");
     }
     return plan_set(other, now);
   };
-  EXPECT_TRUE(caught("upgrade", options));
+  EXPECT_TRUE(is_caught("upgrade", options));
 }
 
 }  // namespace

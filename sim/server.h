@@ -1,5 +1,5 @@
 #pragma once
-// Server: one life of the API server's process: its lane, the real store over a simulated disk, the real registry.
+// Server: one run of the API server's process: its lane, the real store over a simulated disk, the real registry.
 
 #include <cstdint>
 #include <memory>
@@ -14,13 +14,13 @@ class Server {
  public:
   virtual ~Server() = default;
   virtual const std::shared_ptr<Lane>& lane() = 0;
-  // Sees everything without faults.
+  // A client without faults.
   virtual client::Client& client() = 0;
-  // Forgets history but for the last `kept` revisions: watches that are further behind end.
+  // Compacts history except the last `kept` revisions: watches that are further behind end.
   virtual void compact(std::int64_t kept) = 0;
 };
 
-// `ready` runs on the server's lane when the cluster's own objects are there and it may be asked.
+// `ready` runs on the server's lane when the cluster's initial objects exist.
 std::unique_ptr<Server> start_server(World& world, Disk& disk, Task ready);
 
 }  // namespace berth::sim

@@ -61,7 +61,7 @@ void World::disarm(TimerId id) {
 
 void World::forget(Lane* lane) {
   std::erase(lanes_, lane);
-  std::vector<Task> dropped;  // destroyed when the maps are whole again
+  std::vector<Task> dropped;  // destroyed when the maps are consistent again
   for (auto at = timers_.begin(); at != timers_.end();) {
     if (at->second.lane != lane) {
       ++at;
@@ -118,13 +118,13 @@ void World::run_for(Duration time) {
 
 Lane::~Lane() {
   world_.forget(this);
-  // Tasks may own objects that end their subscriptions when destroyed: while the lane still stands.
+  // Objects owned by tasks may cancel subscriptions when destroyed: destroy them while the lane is intact.
   auto tasks = std::move(ready_);
   tasks.clear();
 }
 
 void Lane::offload(Task work, Task done) {
-  // The pool needs a while; what it does itself is instantaneous.
+  // The pool is delayed; the work itself takes no time.
   after(world_.between(1ms, 20ms), [work = std::move(work), done = std::move(done)] {
     work();
     done();

@@ -1,9 +1,9 @@
 #pragma once
 // World: simulated time and chance, shared by several simulated processes. Lane: one process's Runtime.
 //
-// Everything runs on the calling thread. A lane runs its own tasks in the order they were posted, as a Loop does; which
-// lane runs next, and which of several timers due at one instant goes first, is drawn from the seed. So one seed is one
-// history, and another seed another interleaving. Time moves only when no lane has anything to run.
+// Everything runs on the calling thread. A lane runs its own tasks in the order in which they were posted, as a Loop
+// does; which lane runs next, and which of several timers due at the same time fires first, is drawn from the seed. One
+// seed therefore gives one history, another seed another interleaving. Time advances only when no lane has a task.
 
 #include <cstdint>
 #include <deque>
@@ -25,18 +25,18 @@ class World {
   ~World();
   World(const World&) = delete;
 
-  // A process's loop. Dropping the last reference kills the process: its tasks and timers are destroyed unrun. Not from
-  // inside one of its own tasks.
+  // A process's loop. Releasing the last reference kills the process: its tasks and timers are destroyed without
+  // running. Must not happen inside one of its own tasks.
   std::shared_ptr<Lane> make_lane(std::string name);
 
-  // A message to a process that may be dead by then: the task is destroyed unrun. What a task owns may send further
-  // messages when it is destroyed, which is how a lost answer is noticed.
+  // A message to a process that may be dead on arrival: then the task is destroyed without running. Objects owned by a
+  // task may send further messages when destroyed; a lost answer is detected that way.
   void send(const std::weak_ptr<Lane>& to, Duration delay, Task task);
 
   Duration elapsed() const { return at_; }
   Time now() const;
 
-  // Runs one task, or lets time pass to the next timer and runs that. False: nothing is left to do at all.
+  // Runs one task, or advances time to the next timer and runs that. False if there is neither.
   bool step();
   void run_for(Duration time);
   std::uint64_t steps() const { return steps_; }
@@ -51,7 +51,7 @@ class World {
   friend class Lane;
   struct Key {
     Duration at;
-    std::uint64_t tie;  // drawn: simultaneous timers come in any order
+    std::uint64_t tie;  // drawn: simultaneous timers fire in random order
     TimerId id;
     auto operator<=>(const Key&) const = default;
   };

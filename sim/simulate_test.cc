@@ -1,8 +1,8 @@
 // 2,000 seeded histories, and a planted bug for each checker.
 //
-// One seed again, with all that happens printed:  BERTH_SIM_SEED=17 sim_test --gtest_filter=Simulation.OneSeed
-// 20,000:  BERTH_SIM_LONG=1 sim_test --gtest_filter=Simulation.Histories
-// Another range:  BERTH_SIM_FIRST=100000 BERTH_SIM_COUNT=5000 sim_test --gtest_filter=Simulation.Histories
+// To repeat one seed and print all changes: BERTH_SIM_SEED=17 sim_test --gtest_filter=Simulation.OneSeed
+// To run 20,000: BERTH_SIM_LONG=1 sim_test --gtest_filter=Simulation.Histories
+// To run another range: BERTH_SIM_FIRST=100000 BERTH_SIM_COUNT=5000 sim_test --gtest_filter=Simulation.Histories
 
 #include <gtest/gtest.h>
 
@@ -25,14 +25,14 @@ namespace {
 using namespace api::resources;  // NOLINT
 using controllers::Plan;
 using controllers::statefulset::plan_set;
-using controllers::statefulset::View;
+using controllers::statefulset::StatefulSetView;
 
 std::uint64_t number(const char* variable, std::uint64_t fallback) {
   const char* text = std::getenv(variable);
   return text ? std::strtoull(text, nullptr, 10) : fallback;
 }
 
-// Every fourth history has no faults but those of the pods themselves.
+// Every fourth history has only faults of the pods themselves.
 HistoryOptions history_of(std::uint64_t seed) { return {.seed = seed, .faults = seed % 4 != 0}; }
 
 void print(std::uint64_t seed, const Outcome& outcome) {
@@ -73,7 +73,7 @@ TEST(Simulation, Histories) {
     ADD_FAILURE() << "seed " << seed << ": " << outcome.violations.front() << "\n  again: BERTH_SIM_SEED=" << seed
                   << " sim_test --gtest_filter=Simulation.OneSeed";
   }
-  EXPECT_GT(changes.load(), count * 20);  // something really happened
+  EXPECT_GT(changes.load(), count * 20);  // there were changes
 }
 
 TEST(Simulation, OneSeed) {
@@ -97,17 +97,17 @@ TEST(Simulation, TheSameSeedIsTheSameHistory) {
 // --- Planted bugs
 
 TEST(PlantedBug, AStoreThatAnswersBeforeItWritesLosesData) {
-  EXPECT_TRUE(caught("durable", HistoryOptions{.disk_lies = true}));
+  EXPECT_TRUE(is_caught("durable", HistoryOptions{.disk_lies = true}));
 }
 
 TEST(PlantedBug, AnEventThatIsNeverDeliveredIsSeenInTheCaches) {
-  EXPECT_TRUE(caught("cache", HistoryOptions{.faults = false, .swallowed_event = 0.02}));
+  EXPECT_TRUE(is_caught("cache", HistoryOptions{.faults = false, .swallowed_event = 0.02}));
 }
 
 TEST(PlantedBug, ForcedDeletionMakesTwoOfOneIdentity) {
-  EXPECT_TRUE(caught("identity", [](const View& view, Time now) {
+  EXPECT_TRUE(is_caught("identity", [](const StatefulSetView& view, Time now) {
     Plan plan = plan_set(view, now);
-    // "It hangs in Terminating, help it along."
+    // Bug: terminating pods are deleted by force.
     for (const Value& pod : view.pods) {
       if (api::is_terminating(pod)) plan.add(controllers::remove(kPods, pod, 0));
     }
@@ -115,24 +115,25 @@ TEST(PlantedBug, ForcedDeletionMakesTwoOfOneIdentity) {
   }));
 }
 
-Plan in_parallel(const View& view, Time now) {
-  View hasty = view;
+Plan in_parallel(const StatefulSetView& view, Time now) {
+  StatefulSetView hasty = view;
   if (!view.set.is_null()) hasty.set.mut("spec").set("podManagementPolicy", "Parallel");
   return plan_set(hasty, now);
 }
 
 TEST(PlantedBug, CreatingWithoutWaitingBreaksTheOrder) {
-  EXPECT_TRUE(caught("order", in_parallel, "was created before"));
+  EXPECT_TRUE(is_caught("order", in_parallel, "was created before"));
 }
 
 TEST(PlantedBug, RemovingFromTheFrontBreaksTheOrder) {
-  EXPECT_TRUE(caught(
+  EXPECT_TRUE(is_caught(
       "order",
-      [](const View& view, Time now) {
+      [](const StatefulSetView& view, Time now) {
         Plan plan = plan_set(view, now);
-        const auto shape = controllers::shape_of(view.set);
+        const auto set_spec = controllers::parse_set_spec(view.set);
         for (const Value& pod : view.pods) {
-          if (!shape.in_range(controllers::parse_member(api::name_of(pod)).ordinal) && !api::is_terminating(pod)) {
+          if (!set_spec.in_range(controllers::parse_member_name(api::name_of(pod)).ordinal) &&
+              !api::is_terminating(pod)) {
             plan.chains.clear();
             plan.add(controllers::remove(kPods, pod));  // the first one, not the last
             break;
@@ -144,7 +145,7 @@ TEST(PlantedBug, RemovingFromTheFrontBreaksTheOrder) {
 }
 
 TEST(PlantedBug, RollingEverythingAtOnceIsSeen) {
-  EXPECT_TRUE(caught("budget", [](const View& view, Time now) {
+  EXPECT_TRUE(is_caught("budget", [](const StatefulSetView& view, Time now) {
     Plan plan = plan_set(view, now);
     const std::string_view update = view.set["status"]["updateRevision"].as_string();
     for (const Value& pod : view.pods) {
@@ -156,28 +157,30 @@ TEST(PlantedBug, RollingEverythingAtOnceIsSeen) {
   }));
 }
 
-// The planner sees another rolling update than the set asks for.
-controllers::statefulset::Planner deluded(std::string_view field, Value value) {
-  return [field, value](const View& view, Time now) {
-    View other = view;
+// A planner that sees another rolling update than the set specifies.
+controllers::statefulset::PlanFunction planner_with_field(std::string_view field, Value value) {
+  return [field, value](const StatefulSetView& view, Time now) {
+    StatefulSetView other = view;
     if (view.set["spec"]["updateStrategy"]["rollingUpdate"].is_object())
       other.set.mut("spec").mut("updateStrategy").mut("rollingUpdate").set(field, value);
     return plan_set(other, now);
   };
 }
 
-TEST(PlantedBug, TakingMoreDownThanAllowedIsSeen) { EXPECT_TRUE(caught("budget", deluded("maxUnavailable", 9))); }
+TEST(PlantedBug, TakingMoreDownThanAllowedIsSeen) {
+  EXPECT_TRUE(is_caught("budget", planner_with_field("maxUnavailable", 9)));
+}
 
 TEST(PlantedBug, TakingMembersDownWhileOthersAreMissingBreaksTheOrder) {
-  EXPECT_TRUE(caught(
+  EXPECT_TRUE(is_caught(
       "order",
-      [](const View& view, Time now) {
+      [](const StatefulSetView& view, Time now) {
         Plan plan = plan_set(view, now);
         const auto ready = [](const Value& pod) { return api::is_pod_ready(pod) && !api::is_terminating(pod); };
         const bool waits =
             std::any_of(view.pods.begin(), view.pods.end(), [&](const Value& pod) { return !ready(pod); });
         for (const Value& pod : view.pods) {
-          // "The others are down anyway."
+          // Bug: pods are deleted because others are down.
           if (waits && ready(pod)) plan.add(controllers::remove(kPods, pod));
         }
         if (waits) plan.requeue_after(1s);
@@ -186,14 +189,16 @@ TEST(PlantedBug, TakingMembersDownWhileOthersAreMissingBreaksTheOrder) {
       "was taken down"));
 }
 
-TEST(PlantedBug, IgnoringThePartitionIsSeen) { EXPECT_TRUE(caught("partition", deluded("partition", 0))); }
+TEST(PlantedBug, IgnoringThePartitionIsSeen) {
+  EXPECT_TRUE(is_caught("partition", planner_with_field("partition", 0)));
+}
 
 TEST(PlantedBug, TidyingClaimsAwayLosesData) {
-  EXPECT_TRUE(caught("claims", [](const View& view, Time now) {
+  EXPECT_TRUE(is_caught("claims", [](const StatefulSetView& view, Time now) {
     Plan plan = plan_set(view, now);
-    const auto shape = controllers::shape_of(view.set);
-    for (int i = shape.start + shape.replicas; i < shape.start + shape.replicas + 4; ++i) {
-      const Value& claim = view.claim(controllers::claim_name(shape, "data", i));
+    const auto set_spec = controllers::parse_set_spec(view.set);
+    for (int i = set_spec.start + set_spec.replicas; i < set_spec.start + set_spec.replicas + 4; ++i) {
+      const Value& claim = view.claim(controllers::claim_name(set_spec, "data", i));
       if (!claim.is_null() && !api::is_terminating(claim))
         plan.add(controllers::remove(kPersistentVolumeClaims, claim));
     }
@@ -202,16 +207,16 @@ TEST(PlantedBug, TidyingClaimsAwayLosesData) {
 }
 
 TEST(PlantedBug, AWrongStatusIsSeenAtRest) {
-  EXPECT_TRUE(caught("status", [](const View& view, Time now) {
+  EXPECT_TRUE(is_caught("status", [](const StatefulSetView& view, Time now) {
     Plan plan = plan_set(view, now);
     const bool all_there = static_cast<std::int64_t>(view.pods.size()) == view.set["spec"]["replicas"].as_int();
-    if (all_there) plan.then.clear();  // "nothing changed"
+    if (all_there) plan.then.clear();  // Bug: the status is not written
     return plan;
   }));
 }
 
 TEST(PlantedBug, AWaitThatIsNotExplainedIsSeen) {
-  EXPECT_TRUE(caught("waits", [](const View& view, Time now) {
+  EXPECT_TRUE(is_caught("waits", [](const StatefulSetView& view, Time now) {
     Plan plan = plan_set(view, now);
     for (auto* actions : {&plan.then, &plan.otherwise}) {
       for (controllers::Action& action : *actions) {
@@ -223,10 +228,10 @@ TEST(PlantedBug, AWaitThatIsNotExplainedIsSeen) {
 }
 
 TEST(PlantedBug, ARestlessControllerIsSeen) {
-  EXPECT_TRUE(caught("rest", [](const View& view, Time now) {
+  EXPECT_TRUE(is_caught("rest", [](const StatefulSetView& view, Time now) {
     Plan plan = plan_set(view, now);
     if (view.set.is_null()) return plan;
-    // "A heartbeat cannot hurt."
+    // Bug: a heartbeat annotation is written.
     const std::string stamp =
         std::to_string(std::chrono::duration_cast<std::chrono::seconds>(now.time_since_epoch()).count() / 20);
     if (api::annotation_of(view.set, "seen") != stamp) {
@@ -238,21 +243,21 @@ TEST(PlantedBug, ARestlessControllerIsSeen) {
   }));
 }
 
-// "Without a partition as many members are of the current revision as the status counts." Those that were replaced came
-// back old.
+// Bug: without a partition, as many pods are created at the current revision as the status counts. Replaced pods then
+// get the old revision again.
 TEST(PlantedBug, MakingAReplacedMemberOfTheOldRevisionIsSeen) {
-  EXPECT_TRUE(caught(
+  EXPECT_TRUE(is_caught(
       "churn",
-      [](const View& view, Time now) {
+      [](const StatefulSetView& view, Time now) {
         Plan plan = plan_set(view, now);
         const Value &strategy = view.set["spec"]["updateStrategy"], &status = view.set["status"];
         if (!strategy["rollingUpdate"].is_null() || strategy["type"] == Value("OnDelete")) return plan;
-        const auto shape = controllers::shape_of(view.set);
+        const auto set_spec = controllers::parse_set_spec(view.set);
         for (auto& chain : plan.chains) {
           for (controllers::Action& action : chain) {
-            const int ordinal = controllers::parse_member(action.name.name).ordinal;
+            const int ordinal = controllers::parse_member_name(action.name.name).ordinal;
             if (action.verb != controllers::Action::Verb::kCreate || action.resource != kPods) continue;
-            if (ordinal < shape.start + status["currentReplicas"].as_int() && !status["currentRevision"].is_null())
+            if (ordinal < set_spec.start + status["currentReplicas"].as_int() && !status["currentRevision"].is_null())
               action.object.mut("metadata").mut("labels").set(controllers::kRevisionLabel, status["currentRevision"]);
           }
         }
@@ -261,15 +266,15 @@ TEST(PlantedBug, MakingAReplacedMemberOfTheOldRevisionIsSeen) {
       "was replaced"));
 }
 
-// "A node that has been missing for so long has no pods." Not even those that were made for it a moment ago.
+// Bug: pods of a long missing node are deleted, including those that were created for it a moment ago.
 class HastyCollector final : public controllers::Controller {
  public:
   explicit HastyCollector(client::InformerSet& informers)
       : runtime_(informers.runtime()), nodes_(informers.get(kNodes)), pods_(informers.get(kPods)) {}
   std::string name() const override { return "hasty"; }
   std::string component() const override { return "hasty"; }
-  std::vector<controllers::Watching> watches() override {
-    std::vector<controllers::Watching> out;
+  std::vector<controllers::WatchedCollection> watches() override {
+    std::vector<controllers::WatchedCollection> out;
     out.push_back(controllers::watch_self(pods_));
     out.push_back(controllers::watch_mapped(nodes_, [this](const Value&, const Value& after, controllers::Keys&) {
       if (!after.is_null()) missing_.erase(std::string(api::name_of(after)));
@@ -305,7 +310,7 @@ TEST(PlantedBug, CollectingThePodsOfAMissingNodeAtOnceIsSeen) {
     out.push_back(std::make_unique<HastyCollector>(informers));
     return out;
   };
-  EXPECT_TRUE(caught("churn", options));
+  EXPECT_TRUE(is_caught("churn", options));
 }
 
 }  // namespace

@@ -16,7 +16,7 @@ namespace {
 const std::vector<api::Resource> kFollowed = {kPods,   kPersistentVolumeClaims, kPersistentVolumes,   kStatefulSets,
                                               kEvents, kControllerRevisions,    kPodDisruptionBudgets};
 
-// Its annotations below berth.dev/.
+// The annotations below berth.dev/.
 Value options_of(const Value& object) {
   Value out = Value::object();
   for (const auto& [key, value] : object["metadata"]["annotations"].entries()) {
@@ -79,7 +79,7 @@ void Truth::connect(client::Client& client, const std::set<std::string>& deleted
   auto waiting = std::make_shared<std::size_t>(kFollowed.size());
   for (const api::Resource& resource : kFollowed) {
     followers_.push_back(std::make_shared<Follower>(*this, resource));
-    // All lists are of one moment: this one. So are the watches' beginnings.
+    // All lists are answered in the same instant, at one revision; the watches start there.
     client.list(resource, {},
                 [this, follower = followers_.back(), &client, waiting, deleted](Result<client::List> list) {
                   BERTH_CHECK(list.ok(), "the truth cannot be listed");
@@ -95,7 +95,7 @@ void Truth::connect(client::Client& client, const std::set<std::string>& deleted
 
 void Truth::disconnect() { followers_.clear(); }
 
-// Tells what happened while nobody looked, in the order it was written.
+// Replays the changes that happened without a server connection, in the order in which they were written.
 void Truth::take_lists(const std::set<std::string>& deleted) {
   std::map<std::int64_t, std::pair<const api::Resource*, Value>> newer;
   for (const auto& follower : followers_) {
@@ -139,8 +139,9 @@ void Truth::changed(const api::Resource& resource, std::string_view type, const 
   const Value before = slot;
   const Value after = type == "DELETED" ? Value() : object;
   if (resource == kPods) follow_pod(before, after);
-  // Whatever took it, it was not its set: the controllers of nodes mark a pod first.
-  if (resource == kPods && api::condition_is_true(after, "DisruptionTarget")) excuse(std::string(api::uid_of(after)));
+  // A pod with DisruptionTarget was disrupted by another controller, not by its set.
+  if (resource == kPods && api::condition_is_true(after, "DisruptionTarget"))
+    excuse_disruption(std::string(api::uid_of(after)));
   if (resource == kStatefulSets) {
     const bool first = before.is_null() && !wish_changed_.count(name);
     if (first || !asks_the_same(before, after)) {
@@ -216,12 +217,12 @@ const PodHistory& Truth::history(const api::Name& pod) const {
   return found == pods_.end() ? none : found->second;
 }
 
-Duration Truth::wish_changed(const api::Name& set) const {
+Duration Truth::expectation_changed_at(const api::Name& set) const {
   auto found = wish_changed_.find(set);
   return found == wish_changed_.end() ? Duration{} : found->second;
 }
 
-Duration Truth::spec_changed(const api::Name& set) const {
+Duration Truth::spec_changed_at(const api::Name& set) const {
   auto found = spec_changed_.find(set);
   return found == spec_changed_.end() ? Duration{} : found->second;
 }

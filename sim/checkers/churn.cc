@@ -12,9 +12,9 @@ namespace {
 using namespace api::resources;  // NOLINT
 
 constexpr Duration kStorm = 20s;
-constexpr int kMadeInAStorm = 6;  // without any reason
+constexpr int kMadeInAStorm = 6;  // creations allowed without any reason
 
-// What members are made of, and which of them are to follow: of everything else a change replaces nobody.
+// The fields that determine pods and which pods an update replaces: a change of others replaces none.
 Value made_of(const Value& set) {
   Value spec = set["spec"];
   for (const char* field :
@@ -32,14 +32,14 @@ bool is_taken(const Value& pod) { return api::condition_is_true(pod, "Disruption
 
 class Churn final : public Checker {
  public:
-  explicit Churn(Truth& truth) : truth_(truth), wishes_(truth) {}
+  explicit Churn(Truth& truth) : truth_(truth), expected_(truth) {}
   std::string name() const override { return "churn"; }
 
   void on_change(const Change& change) override {
-    wishes_.on_change(change);
+    expected_.on_change(change);
     if (change.resource == kStatefulSets && !change.before.is_null() && !change.after.is_null() &&
         !asks_the_same(change.before, change.after)) {
-      ++count_[std::string(api::uid_of(change.after))].wishes;
+      ++count_[std::string(api::uid_of(change.after))].all_changes;
       if (made_of(change.before) != made_of(change.after)) ++count_[std::string(api::uid_of(change.after))].changes;
     }
     if (change.resource == kPersistentVolumeClaims && api::condition_is_true(change.after, "FileSystemResizePending") &&
@@ -53,19 +53,19 @@ class Churn final : public Checker {
       ++count_[has.str()].adopted[ordinal_of(change.after)];
     if (api::is_pod_terminal(change.after) && !api::is_pod_terminal(change.before) && !is_taken(change.after))
       explained(change.before);
-    if (starts_to_go(change)) going(change.before);
+    if (deletion_started(change)) going(change.before);
   }
 
  private:
-  struct Count {
-    int wishes = 0;               // changes of anything it asks for
-    int changes = 0;              // of what its members are made of
+  struct ChangeCount {
+    int all_changes = 0;          // changes of anything in the desired state
+    int changes = 0;              // changes of the fields that determine pods
     std::map<int, int> replaced;  // by ordinal
-    std::map<int, int> adopted;   // likewise: made by another set, of another template
+    std::map<int, int> adopted;   // likewise: created by another set, with another template
   };
-  struct Life {
+  struct ReplicaLife {
     std::deque<Duration> made;
-    std::deque<Duration> reasons;  // that it ended, or that people deleted it
+    std::deque<Duration> reasons;  // times when it ended, or users deleted it
   };
 
   void explained(const Value& pod) { lives_[api::name_key(pod)].reasons.push_back(truth_.world().elapsed()); }
@@ -79,10 +79,10 @@ class Churn final : public Checker {
     const Value& set = owner_of(truth_, pod);
     if (set.is_null() || api::is_terminating(set) || api::is_pod_terminal(pod) || is_taken(pod)) return;
     const int ordinal = ordinal_of(pod);
-    if (!wishes_.all(set, [&](const ExpectedVersion& wish) { return wish.wants(ordinal); })) return;
-    Count& count = count_[std::string(api::uid_of(set))];
+    if (!expected_.all(set, [&](const ExpectedVersion& version) { return version.wants(ordinal); })) return;
+    ChangeCount& count = count_[std::string(api::uid_of(set))];
     const int times = ++count.replaced[ordinal];
-    // Of two controllers one may make a member again by what was asked for a moment ago.
+    // With two controllers one may recreate a pod according to the state before the last change.
     const int changes = count.changes + count.adopted[ordinal] + remounts_,
               allowed = truth_.alone() ? changes : 2 * changes + 1;
     if (times <= allowed) return;
@@ -94,24 +94,24 @@ class Churn final : public Checker {
     const Value& set = owner_of(truth_, pod);
     if (set.is_null()) return;
     const Duration now = truth_.world().elapsed();
-    Life& life = lives_[api::name_key(pod)];
+    ReplicaLife& life = lives_[api::name_key(pod)];
     life.made.push_back(now);
     for (auto* times : {&life.made, &life.reasons}) {
       while (!times->empty() && times->front() < now - kStorm) times->pop_front();
     }
-    const std::size_t allowed =
-        kMadeInAStorm + life.reasons.size() + static_cast<std::size_t>(count_[std::string(api::uid_of(set))].wishes);
+    const std::size_t allowed = kMadeInAStorm + life.reasons.size() +
+                                static_cast<std::size_t>(count_[std::string(api::uid_of(set))].all_changes);
     if (life.made.size() <= allowed) return;
-    life.made.clear();  // once is enough
+    life.made.clear();  // report once
     truth_.violation(name(), std::string(api::name_of(pod)) + " was made again and again, more than " +
                                  std::to_string(allowed) + " times within " + std::to_string(kStorm / 1s) + " s");
   }
 
   Truth& truth_;
-  ExpectedState wishes_;
-  std::map<std::string, Count> count_;  // by the set's uid
-  std::map<api::Name, Life> lives_;
-  int remounts_ = 0;  // claims that had to be mounted again to grow
+  ExpectedState expected_;
+  std::map<std::string, ChangeCount> count_;  // by the set's uid
+  std::map<api::Name, ReplicaLife> lives_;
+  int remounts_ = 0;  // claims that needed another mount to grow
 };
 
 }  // namespace

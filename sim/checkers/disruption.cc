@@ -23,7 +23,7 @@ bool selects(const Value& budget, const Value& pod) {
          !api::labels_of(pod).empty() && selector->matches(api::labels_of(pod));
 }
 
-// A number or a percentage.
+// Resolves a number or a percentage.
 int resolve(const Value& value, int total, bool round_up) {
   if (value.is_int()) return static_cast<int>(value.as_int());
   std::string_view text = value.as_string();
@@ -33,16 +33,16 @@ int resolve(const Value& value, int total, bool round_up) {
 
 class Disruption final : public Checker {
  public:
-  explicit Disruption(Truth& truth) : truth_(truth), wishes_(truth) {}
+  explicit Disruption(Truth& truth) : truth_(truth), expected_(truth) {}
   std::string name() const override { return "disruption"; }
 
   void on_change(const Change& change) override {
-    wishes_.on_change(change);
+    expected_.on_change(change);
     if (change.resource == kPodDisruptionBudgets && !change.before.is_null() &&
         change.before["spec"] != change.after["spec"])
       earlier_[std::string(api::uid_of(change.before))].emplace_back(change.before, truth_.world().elapsed());
     if (change.resource != kPods || !is_healthy(change.before)) return;
-    if (starts_to_go(change)) {
+    if (deletion_started(change)) {
       for (const auto& [name, budget] : truth_.all(kPodDisruptionBudgets)) {
         if (api::annotation_of(budget, api::kBudgetEverything) == "true" && selects(budget, change.before))
           judge(budget, change.before);
@@ -53,14 +53,15 @@ class Disruption final : public Checker {
   }
 
  private:
-  struct Lost {
+  struct LostPod {
     Value pod;
     Duration at;
   };
   Duration long_ago() const { return truth_.world().elapsed() - truth_.slack(); }
 
   void judge(const Value& budget, const Value& gone) {
-    // With those that were lost of late and not by being deleted: whoever let this one go may not have known.
+    // Includes pods that became unhealthy recently without being deleted: the client that deleted this one may not have
+    // known.
     int healthy = 0;
     for (const auto& [name, pod] : truth_.all(kPods)) {
       if (name == api::name_key(gone)) continue;
@@ -88,7 +89,8 @@ class Disruption final : public Checker {
     const int expected = expected_by(budget, gone, ending);
     return most.is_null() ? resolve(least, expected, !ending) : std::max(0, expected - resolve(most, expected, true));
   }
-  // The least that the owners of its pods may have asked for of late. One that is ending asks for what is left of it.
+  // The smallest number that the pods' owners may have specified recently. An owner being deleted counts its remaining
+  // pods.
   int expected_by(const Value& budget, const Value& gone, bool& ending) const {
     struct Owner {
       Value set;
@@ -116,9 +118,9 @@ class Disruption final : public Checker {
       ending |= ends;
       int least = ends ? owner.healthy : ExpectedVersion(owner.set).replicas;
       if (!owner.set.is_null()) {
-        for (const ExpectedVersion& wish : wishes_.of(owner.set)) least = std::min(least, wish.replicas);
+        for (const ExpectedVersion& version : expected_.of(owner.set)) least = std::min(least, version.replicas);
       }
-      // A successor waits for the names of the pods before it.
+      // A set of the same name waits until the names of its predecessor's pods are free.
       if (ending_names.count(owner.name)) least = std::min(least, owner.pods);
       expected += least;
     }
@@ -126,10 +128,10 @@ class Disruption final : public Checker {
   }
 
   Truth& truth_;
-  ExpectedState wishes_;
+  ExpectedState expected_;
   std::map<std::string, std::vector<std::pair<Value, Duration>>>
       earlier_;  // versions of budgets by uid, and until when
-  std::map<api::Name, Lost> lost_;
+  std::map<api::Name, LostPod> lost_;
 };
 
 }  // namespace

@@ -48,9 +48,9 @@ bool ExpectedVersion::has_option(std::string_view annotation) const {
 void ExpectedState::on_change(const Change& change) {
   if (change.resource != kStatefulSets || change.before.is_null() || change.after.is_null()) return;
   if (asks_the_same(change.before, change.after)) return;
-  std::vector<Earlier>& earlier = earlier_[std::string(api::uid_of(change.before))];
+  std::vector<EarlierVersion>& earlier = earlier_[std::string(api::uid_of(change.before))];
   const Duration now = truth_.world().elapsed();
-  std::erase_if(earlier, [&](const Earlier& one) { return one.until < now - truth_.slack(); });
+  std::erase_if(earlier, [&](const EarlierVersion& one) { return one.until < now - truth_.slack(); });
   earlier.push_back({change.before, now});
 }
 
@@ -58,7 +58,7 @@ std::vector<ExpectedVersion> ExpectedState::of(const Value& set) const {
   std::vector<ExpectedVersion> out{ExpectedVersion(set)};
   const auto found = earlier_.find(std::string(api::uid_of(set)));
   if (found == earlier_.end()) return out;
-  for (const Earlier& one : found->second) {
+  for (const EarlierVersion& one : found->second) {
     if (one.until >= truth_.world().elapsed() - truth_.slack()) out.emplace_back(one.set);
   }
   return out;
@@ -72,17 +72,17 @@ const Value& owner_of(const Truth& truth, const Value& pod) {
   return api::uid_of(set) == owner["uid"].as_string() ? set : none;
 }
 
-int ordinal_of(const Value& pod) { return controllers::parse_member(api::name_of(pod)).ordinal; }
+int ordinal_of(const Value& pod) { return controllers::parse_member_name(api::name_of(pod)).ordinal; }
 
 bool has_hopeless(const Truth& truth, const Value& set) {
   for (const auto& [name, pod] : truth.all(kPods)) {
-    const auto parent = controllers::parse_member(name.name).parent;
-    if (name.ns == api::namespace_of(set) && parent == api::name_of(set) && truth.hopeless(pod)) return true;
+    const auto parent = controllers::parse_member_name(name.name).parent;
+    if (name.ns == api::namespace_of(set) && parent == api::name_of(set) && truth.is_unrecoverable(pod)) return true;
   }
   return false;
 }
 
-bool starts_to_go(const Change& change) {
+bool deletion_started(const Change& change) {
   if (change.before.is_null() || api::is_terminating(change.before)) return false;
   return change.after.is_null() || api::is_terminating(change.after);
 }

@@ -1,6 +1,6 @@
 #pragma once
-// What sets ask for, read off the objects and not by the controller's own code, so that both cannot be wrong alike; and
-// what they asked for lately: a decision may honestly rest on any of it.
+// The state that sets specify, derived from the objects independently of the controller's code, so that a bug cannot be
+// in both; also the states specified recently, because a correct decision may rest on any of them.
 
 #include <map>
 #include <string>
@@ -15,51 +15,51 @@ struct ExpectedVersion {
   explicit ExpectedVersion(const Value& set);
   bool wants(int ordinal) const;
   bool skips(int ordinal) const { return ordinal < 64 && skipped_[static_cast<std::size_t>(ordinal)]; }
-  // An update concerns the member: one that is wanted, not below the partition, not with OnDelete.
+  // An update must replace the ordinal: it is expected, not below the partition, and the strategy is not OnDelete.
   bool updates(int ordinal) const { return !on_delete && ordinal >= first_updated && wants(ordinal); }
-  // All ordinals that are wanted.
+  // All expected ordinals.
   std::vector<int> ordinals() const;
-  bool has_option(std::string_view annotation) const;  // it is "true"
+  bool has_option(std::string_view annotation) const;  // its value is "true"
 
   Value set;
   int replicas = 0, start = 0, first_updated = 0;
   bool on_delete = false, recreate = false;
 
  private:
-  std::vector<bool> skipped_ = std::vector<bool>(64);  // no history skips more
+  std::vector<bool> skipped_ = std::vector<bool>(64);  // no history skips higher ordinals
 };
 
 class ExpectedState {
  public:
   explicit ExpectedState(Truth& truth) : truth_(truth) {}
-  // To be told of every change.
+  // To be called for every change.
   void on_change(const Change& change);
-  // What the set asks for now, then what it asked for within the slack.
+  // The set's present version, then those that were current within the slack.
   std::vector<ExpectedVersion> of(const Value& set) const;
-  // Something is wrong only if it is by all of them.
+  // True if `wrong` holds for all of them.
   template <class Wrong>
   bool all(const Value& set, Wrong wrong) const {
-    for (const ExpectedVersion& wish : of(set)) {
-      if (!wrong(wish)) return false;
+    for (const ExpectedVersion& version : of(set)) {
+      if (!wrong(version)) return false;
     }
     return true;
   }
 
  private:
-  struct Earlier {
+  struct EarlierVersion {
     Value set;
     Duration until;
   };
   Truth& truth_;
-  std::map<std::string, std::vector<Earlier>> earlier_;  // by uid
+  std::map<std::string, std::vector<EarlierVersion>> earlier_;  // by uid
 };
 
-// The set that controls a pod, if it is there; whether it is being deleted or not.
+// The set that controls a pod, or null; it may be being deleted.
 const Value& owner_of(const Truth& truth, const Value& pod);
 int ordinal_of(const Value& pod);
-// A pod of the set's names will never be ready, so that the set does not come to what it asks for.
+// True if a pod with the set's name will never be ready, so that the set does not reach its desired state.
 bool has_hopeless(const Truth& truth, const Value& set);
-// The pod was asked to go, or went at once.
-bool starts_to_go(const Change& change);
+// True if the change starts a pod's deletion, or deletes it at once.
+bool deletion_started(const Change& change);
 
 }  // namespace berth::sim

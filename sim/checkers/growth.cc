@@ -22,17 +22,17 @@ std::int64_t there(const Value& claim) { return bytes(claim["status"]["capacity"
 
 class Growth final : public Checker {
  public:
-  explicit Growth(Truth& truth) : truth_(truth), wishes_(truth) {}
+  explicit Growth(Truth& truth) : truth_(truth), expected_(truth) {}
   std::string name() const override { return "growth"; }
 
   void on_change(const Change& change) override {
-    wishes_.on_change(change);
+    expected_.on_change(change);
     if (change.resource == kStatefulSets) return remember(change);
     if (change.resource != kPersistentVolumeClaims) return;
     if (change.before.is_null()) {
       made_[std::string(api::uid_of(change.after))] = truth_.world().elapsed();
-    } else if (starts_to_go(change)) {
-      if (!truth_.excused(api::uid_of(change.before))) went(change.before);
+    } else if (deletion_started(change)) {
+      if (!truth_.excused(api::uid_of(change.before))) on_claim_deletion(change.before);
     } else if (asked(change.after) > asked(change.before)) {
       grew(change.after);
     }
@@ -41,15 +41,15 @@ class Growth final : public Checker {
   void at_rest() override {
     for (const auto& [name, set] : truth_.all(kStatefulSets)) {
       if (api::is_terminating(set) || has_hopeless(truth_, set)) continue;
-      const ExpectedVersion wish(set);
-      // With OnDelete it is for people to restart members, and the claims behind them wait.
-      if (!wish.has_option(api::kClaimTemplateUpdates) || wish.on_delete) continue;
+      const ExpectedVersion version(set);
+      // With OnDelete users restart the pods, and the claims of higher ordinals wait for that.
+      if (!version.has_option(api::kClaimTemplateUpdates) || version.on_delete) continue;
       const Value& said = api::condition_of(set, "berth.dev/ClaimTemplates");
       if (!said.is_null() && said["status"].as_string() != "True") wrong(name.name + " says " + json::encode(said));
-      for (int ordinal : wish.ordinals()) {
-        if (ordinal < wish.first_updated) continue;
-        for (const Value& one : set["spec"]["volumeClaimTemplates"]) check(wish, one, ordinal);
-        check_mounts(wish, ordinal);
+      for (int ordinal : version.ordinals()) {
+        if (ordinal < version.first_updated) continue;
+        for (const Value& one : set["spec"]["volumeClaimTemplates"]) check(version, one, ordinal);
+        check_mounts(version, ordinal);
       }
     }
   }
@@ -57,15 +57,15 @@ class Growth final : public Checker {
  private:
   void wrong(const std::string& what) { truth_.violation(name(), what); }
   Duration long_ago() const { return truth_.world().elapsed() - truth_.slack(); }
-  static api::Name claim_of(const ExpectedVersion& wish, std::string_view claim_template, int ordinal) {
-    return {std::string(api::namespace_of(wish.set)),
-            std::string(claim_template) + "-" + std::string(api::name_of(wish.set)) + "-" + std::to_string(ordinal)};
+  static api::Name claim_of(const ExpectedVersion& version, std::string_view claim_template, int ordinal) {
+    return {std::string(api::namespace_of(version.set)),
+            std::string(claim_template) + "-" + std::string(api::name_of(version.set)) + "-" + std::to_string(ordinal)};
   }
 
-  void check(const ExpectedVersion& wish, const Value& claim_template, int ordinal) {
-    const api::Name name = claim_of(wish, api::name_of(claim_template), ordinal);
+  void check(const ExpectedVersion& version, const Value& claim_template, int ordinal) {
+    const api::Name name = claim_of(version, api::name_of(claim_template), ordinal);
     const Value& claim = truth_.get(kPersistentVolumeClaims, name);
-    if (api::is_terminating(claim)) return;  // somebody deleted it; it goes with its pod
+    if (api::is_terminating(claim)) return;  // a user deleted it; it is gone together with its pod
     if (asked(claim) < asked(claim_template) || there(claim) < asked(claim_template))
       wrong("claim " + name.name + " asks for " + std::to_string(asked(claim)) + " and has " +
             std::to_string(there(claim)) + ", and its template asks for " + std::to_string(asked(claim_template)));
@@ -73,32 +73,33 @@ class Growth final : public Checker {
     if (!attributes.is_null() && claim["spec"]["volumeAttributesClassName"] != attributes)
       wrong("claim " + name.name + " has other attributes than its template");
   }
-  void check_mounts(const ExpectedVersion& wish, int ordinal) {
-    const std::string pod = std::string(api::name_of(wish.set)) + "-" + std::to_string(ordinal);
+  void check_mounts(const ExpectedVersion& version, int ordinal) {
+    const std::string pod = std::string(api::name_of(version.set)) + "-" + std::to_string(ordinal);
     std::set<std::string> mounted, wanted;
-    for (const Value& volume : truth_.get(kPods, {std::string(api::namespace_of(wish.set)), pod})["spec"]["volumes"]) {
+    for (const Value& volume :
+         truth_.get(kPods, {std::string(api::namespace_of(version.set)), pod})["spec"]["volumes"]) {
       const Value& claim = volume["persistentVolumeClaim"]["claimName"];
       if (!claim.is_null()) mounted.insert(claim.str());
     }
-    for (const Value& one : wish.set["spec"]["volumeClaimTemplates"])
-      wanted.insert(claim_of(wish, api::name_of(one), ordinal).name);
+    for (const Value& one : version.set["spec"]["volumeClaimTemplates"])
+      wanted.insert(claim_of(version, api::name_of(one), ordinal).name);
     if (mounted != wanted) wrong(pod + " does not mount the claims of its templates");
   }
 
-  // --- Last to first, each done before the next
+  // --- From the last to the first, each complete before the next
   void grew(const Value& claim) {
     const auto of_claim = place_of(claim);
     if (!of_claim) return;
     const auto& [set, claim_template, ordinal] = *of_claim;
     std::string behind;
     const bool out_of_turn =
-        wishes_.all(set, [&, &claim_template = claim_template, &ordinal = ordinal](const ExpectedVersion& wish) {
-          if (!wish.has_option(api::kClaimTemplateUpdates) || !asks_for(wish, claim_template, asked(claim)))
+        expected_.all(set, [&, &claim_template = claim_template, &ordinal = ordinal](const ExpectedVersion& version) {
+          if (!version.has_option(api::kClaimTemplateUpdates) || !asks_for(version, claim_template, asked(claim)))
             return true;
-          for (int other : wish.ordinals()) {
-            if (other <= ordinal || other < wish.first_updated) continue;
-            if (is_behind(wish, claim_template, other)) {
-              behind = claim_of(wish, claim_template, other).name;
+          for (int other : version.ordinals()) {
+            if (other <= ordinal || other < version.first_updated) continue;
+            if (is_behind(version, claim_template, other)) {
+              behind = claim_of(version, claim_template, other).name;
               return true;
             }
           }
@@ -108,18 +109,18 @@ class Growth final : public Checker {
       wrong("claim " + std::string(api::name_of(claim)) + " was told to grow " +
             (behind.empty() ? "though nobody asked for it" : "before " + behind + " had grown"));
   }
-  static bool asks_for(const ExpectedVersion& wish, std::string_view claim_template, std::int64_t size) {
-    for (const Value& one : wish.set["spec"]["volumeClaimTemplates"]) {
+  static bool asks_for(const ExpectedVersion& version, std::string_view claim_template, std::int64_t size) {
+    for (const Value& one : version.set["spec"]["volumeClaimTemplates"]) {
       if (api::name_of(one) == claim_template) return asked(one) == size;
     }
     return false;
   }
-  bool is_behind(const ExpectedVersion& wish, std::string_view claim_template, int ordinal) const {
-    const Value& claim = truth_.get(kPersistentVolumeClaims, claim_of(wish, claim_template, ordinal));
+  bool is_behind(const ExpectedVersion& version, std::string_view claim_template, int ordinal) const {
+    const Value& claim = truth_.get(kPersistentVolumeClaims, claim_of(version, claim_template, ordinal));
     if (claim.is_null() || api::is_terminating(claim)) return false;
     const auto made = made_.find(std::string(api::uid_of(claim)));
     if (made != made_.end() && made->second >= long_ago()) return false;
-    for (const Value& one : wish.set["spec"]["volumeClaimTemplates"]) {
+    for (const Value& one : version.set["spec"]["volumeClaimTemplates"]) {
       if (api::name_of(one) != claim_template) continue;
       const bool bound = claim["status"]["phase"].as_string() == "Bound";
       return asked(claim) < asked(one) || (bound && there(claim) < asked(one));
@@ -127,10 +128,10 @@ class Growth final : public Checker {
     return false;
   }
 
-  // --- Templates that were removed
+  // --- Removed templates
   struct Removed {
     Duration since;
-    bool went_before;  // by a policy of the time before
+    bool went_before;  // by the retention policy at that time
   };
   void remember(const Change& change) {
     const Value& set = change.after.is_null() ? change.before : change.after;
@@ -149,10 +150,10 @@ class Growth final : public Checker {
     const Value& policy = set["spec"]["persistentVolumeClaimRetentionPolicy"];
     return policy["whenDeleted"].as_string() == "Delete" || policy["whenScaled"].as_string() == "Delete";
   }
-  void went(const Value& claim) {
+  void on_claim_deletion(const Value& claim) {
     for (const auto& [set, templates] : removed_) {
       for (const auto& [claim_template, removed] : templates) {
-        const auto member = controllers::parse_member(api::name_of(claim));
+        const auto member = controllers::parse_member_name(api::name_of(claim));
         if (set.ns != api::namespace_of(claim) || member.parent != claim_template + "-" + set.name) continue;
         if (removed.since < long_ago() || !removed.went_before)
           wrong("claim " + std::string(api::name_of(claim)) + " was deleted though its template was removed");
@@ -161,7 +162,7 @@ class Growth final : public Checker {
   }
 
   std::optional<std::tuple<Value, std::string, int>> place_of(const Value& claim) const {
-    const auto member = controllers::parse_member(api::name_of(claim));
+    const auto member = controllers::parse_member_name(api::name_of(claim));
     for (const auto& [name, set] : truth_.all(kStatefulSets)) {
       const std::string end = "-" + name.name;
       if (name.ns != api::namespace_of(claim) || !member.parent.ends_with(end)) continue;
@@ -171,7 +172,7 @@ class Growth final : public Checker {
   }
 
   Truth& truth_;
-  ExpectedState wishes_;
+  ExpectedState expected_;
   std::map<std::string, Duration> made_;                         // by the claim's uid
   std::map<api::Name, std::map<std::string, Removed>> removed_;  // set -> claim template
 };

@@ -10,10 +10,10 @@ namespace berth::sim {
 namespace {
 
 using namespace api::resources;  // NOLINT
-using controllers::Member;
-using controllers::parse_member;
-using controllers::Shape;
-using controllers::shape_of;
+using controllers::MemberName;
+using controllers::parse_member_name;
+using controllers::parse_set_spec;
+using controllers::SetSpec;
 
 class Order final : public Checker {
  public:
@@ -25,129 +25,130 @@ class Order final : public Checker {
     if (change.resource != kPods) return;
     if (api::is_pod_ready(change.after)) been_ready_.insert(api::name_key(change.after));
     const Value& pod = change.after.is_null() ? change.before : change.after;
-    const Member member = parse_member(api::name_of(pod));
+    const MemberName member = parse_member_name(api::name_of(pod));
     const api::Name set_name{std::string(api::namespace_of(pod)), std::string(member.parent)};
     const Value& set = truth_.get(kStatefulSets, set_name);
     if (set.is_null() || api::is_terminating(set) || member.ordinal < 0) return;
-    // An earlier set's pod is the garbage collector's.
+    // The garbage collector handles pods of an earlier set.
     if (!api::is_controlled_by(pod, api::uid_of(set))) return;
-    // While the wish itself is new, somebody may honestly still work on the old one.
-    const bool new_wish = truth_.world().elapsed() - truth_.wish_changed(set_name) < truth_.slack();
-    const Shape shape = shape_of(set);
-    if (shape.parallel) return;
+    // Shortly after a change of the desired state, a controller may correctly still follow the old one.
+    const bool expectation_changed =
+        truth_.world().elapsed() - truth_.expectation_changed_at(set_name) < truth_.slack();
+    const SetSpec set_spec = parse_set_spec(set);
+    if (set_spec.parallel) return;
     if (change.before.is_null()) {
-      if (!new_wish) created(shape, member.ordinal);
+      if (!expectation_changed) created(set_spec, member.ordinal);
     } else if (!change.after.is_null() && !api::is_terminating(change.before) && api::is_terminating(change.after)) {
       if (truth_.excused(api::uid_of(pod))) return;
       const std::string_view phase = change.before["status"]["phase"].as_string();
       if (phase == "Failed" || phase == "Succeeded") return;
-      // What an update took down may since have become one too many.
+      // A pod that an update deleted may have become surplus since.
       const bool outdated =
           api::label_of(pod, controllers::kRevisionLabel) != set["status"]["updateRevision"].as_string() ||
           set["status"]["updatedReplicas"].as_int() != set["spec"]["replicas"].as_int();
-      if (!shape.in_range(member.ordinal)) {
-        if (!new_wish || !outdated) removed(set_name, shape, set, member.ordinal);
-      } else if (!new_wish) {
-        // One that is not ready itself, or was not when somebody looked, costs nothing.
-        if (api::is_pod_ready(change.before) && at(shape, member.ordinal).ready_since < long_ago())
-          replaced(shape, member.ordinal);
+      if (!set_spec.in_range(member.ordinal)) {
+        if (!expectation_changed || !outdated) removed(set_name, set_spec, set, member.ordinal);
+      } else if (!expectation_changed) {
+        // Replacing a pod that is not ready, or was not ready recently, costs nothing.
+        if (api::is_pod_ready(change.before) && at(set_spec, member.ordinal).ready_since < long_ago())
+          replaced(set_spec, member.ordinal);
       }
     }
   }
 
  private:
-  // What a set asked for before, and until when: a decision may still rest on it.
-  struct Earlier {
-    Shape shape;
+  // The set's desired state before, and until when: a decision may rest on it.
+  struct EarlierSpec {
+    SetSpec set_spec;
     Duration until;
   };
   void remember(const Change& change) {
     if (change.after.is_null()) {
       std::erase_if(been_ready_, [&](const api::Name& pod) {
         return pod.ns == api::namespace_of(change.before) &&
-               parse_member(pod.name).parent == api::name_of(change.before);
+               parse_member_name(pod.name).parent == api::name_of(change.before);
       });
     }
     if (change.before.is_null() || change.after.is_null() || asks_the_same(change.before, change.after)) return;
-    std::vector<Earlier>& earlier = earlier_[api::name_key(change.before)];
-    std::erase_if(earlier, [&](const Earlier& one) { return one.until < long_ago(); });
-    earlier.push_back({shape_of(change.before), truth_.world().elapsed()});
+    std::vector<EarlierSpec>& earlier = earlier_[api::name_key(change.before)];
+    std::erase_if(earlier, [&](const EarlierSpec& one) { return one.until < long_ago(); });
+    earlier.push_back({parse_set_spec(change.before), truth_.world().elapsed()});
   }
   Duration long_ago() const { return truth_.world().elapsed() - truth_.slack(); }
-  const PodHistory& at(const Shape& shape, int ordinal) const {
-    return truth_.history({shape.ns, controllers::pod_name(shape, ordinal)});
+  const PodHistory& at(const SetSpec& set_spec, int ordinal) const {
+    return truth_.history({set_spec.ns, controllers::pod_name(set_spec, ordinal)});
   }
-  // Has been missing, dying or not ready without a break for so long that everybody must know.
-  bool long_unhealthy(const Shape& shape, int ordinal) const {
-    const PodHistory& pod = at(shape, ordinal);
+  // True if the pod has been missing, terminating or not ready for longer than any cache lags.
+  bool long_unhealthy(const SetSpec& set_spec, int ordinal) const {
+    const PodHistory& pod = at(set_spec, ordinal);
     if (pod.uid.empty()) return pod.gone_since < long_ago();
     if (pod.terminating && pod.terminating_since < long_ago()) return true;
-    // A pod that came lately may have had a ready predecessor that a cache still shows.
+    // A new pod may have had a ready predecessor that a cache still contains.
     return !pod.ready && pod.unready_since < long_ago() && pod.since < long_ago();
   }
 
-  // After an outage of all members those that have been ready before may come together.
-  bool ends_an_outage(const Shape& shape, int ordinal) const {
-    if (!been_ready_.count({shape.ns, controllers::pod_name(shape, ordinal)})) return false;
-    const std::string_view set = api::uid_of(truth_.get(kStatefulSets, {shape.ns, shape.name}));
-    for (int i : shape.ordinals()) {
-      const PodHistory& pod = at(shape, i);
-      const api::Name name{shape.ns, controllers::pod_name(shape, i)};
-      if (!api::is_controlled_by(truth_.get(kPods, name), set)) continue;  // released: not a member any more
+  // After an outage of all pods, those that have been ready before may start together.
+  bool ends_an_outage(const SetSpec& set_spec, int ordinal) const {
+    if (!been_ready_.count({set_spec.ns, controllers::pod_name(set_spec, ordinal)})) return false;
+    const std::string_view set = api::uid_of(truth_.get(kStatefulSets, {set_spec.ns, set_spec.name}));
+    for (int i : set_spec.ordinals()) {
+      const PodHistory& pod = at(set_spec, i);
+      const api::Name name{set_spec.ns, controllers::pod_name(set_spec, i)};
+      if (!api::is_controlled_by(truth_.get(kPods, name), set)) continue;  // released: not a pod of the set any more
       if (!pod.uid.empty() && pod.ready && !pod.terminating && pod.ready_since < long_ago()) return false;
     }
     return true;
   }
 
-  void created(const Shape& shape, int ordinal) {
-    if (ends_an_outage(shape, ordinal)) return;
-    for (int i : shape.ordinals()) {
+  void created(const SetSpec& set_spec, int ordinal) {
+    if (ends_an_outage(set_spec, ordinal)) return;
+    for (int i : set_spec.ordinals()) {
       if (i >= ordinal) break;
-      const PodHistory& pod = at(shape, i);
-      // Never there at all is wrong whatever the lag.
+      const PodHistory& pod = at(set_spec, i);
+      // If it never existed, no lag is an excuse.
       const bool never = pod.uid.empty() && pod.gone_since == Duration{};
       const bool never_ready =
           !pod.uid.empty() && pod.gone_since == Duration{} && !pod.ready && pod.ready_since == Duration{};
-      if (!never && !never_ready && !long_unhealthy(shape, i)) continue;
-      truth_.violation(name(), shape.name + "-" + std::to_string(ordinal) + " was created before " + shape.name + "-" +
-                                   std::to_string(i) + " was ready");
+      if (!never && !never_ready && !long_unhealthy(set_spec, i)) continue;
+      truth_.violation(name(), set_spec.name + "-" + std::to_string(ordinal) + " was created before " + set_spec.name +
+                                   "-" + std::to_string(i) + " was ready");
       return;
     }
   }
-  // Wrong by what is asked for now and by everything that was asked for lately.
-  void removed(const api::Name& set_name, const Shape& shape, const Value& set, int ordinal) {
-    const std::string behind = first_behind(shape, set, ordinal);
+  // A violation by the present desired state and by all recent ones.
+  void removed(const api::Name& set_name, const SetSpec& set_spec, const Value& set, int ordinal) {
+    const std::string behind = first_behind(set_spec, set, ordinal);
     if (behind.empty()) return;
-    for (const Earlier& one : earlier_[set_name]) {
-      if (one.until < long_ago() || one.shape.in_range(ordinal)) continue;
-      if (first_behind(one.shape, set, ordinal).empty()) return;
+    for (const EarlierSpec& one : earlier_[set_name]) {
+      if (one.until < long_ago() || one.set_spec.in_range(ordinal)) continue;
+      if (first_behind(one.set_spec, set, ordinal).empty()) return;
     }
-    truth_.violation(name(), shape.name + "-" + std::to_string(ordinal) + " was removed before " + behind);
+    truth_.violation(name(), set_spec.name + "-" + std::to_string(ordinal) + " was removed before " + behind);
   }
-  // A member that had to be removed earlier than `ordinal`.
-  std::string first_behind(const Shape& shape, const Value& set, int ordinal) const {
+  // A pod that must be removed before `ordinal`.
+  std::string first_behind(const SetSpec& set_spec, const Value& set, int ordinal) const {
     for (const auto& [pod_name, pod] : truth_.all(kPods)) {
-      const Member other = parse_member(pod_name.name);
-      if (pod_name.ns != shape.ns || other.parent != shape.name || other.ordinal <= ordinal) continue;
-      if (shape.in_range(other.ordinal)) continue;
-      if (!api::is_controlled_by(pod, api::uid_of(set))) continue;  // an earlier set's
+      const MemberName other = parse_member_name(pod_name.name);
+      if (pod_name.ns != set_spec.ns || other.parent != set_spec.name || other.ordinal <= ordinal) continue;
+      if (set_spec.in_range(other.ordinal)) continue;
+      if (!api::is_controlled_by(pod, api::uid_of(set))) continue;  // of an earlier set
       if (truth_.history(pod_name).since >= long_ago()) continue;
       return pod_name.name;
     }
     return {};
   }
-  void replaced(const Shape& shape, int ordinal) {
+  void replaced(const SetSpec& set_spec, int ordinal) {
     int missing = 0;
-    for (int i : shape.ordinals()) {
-      if (i != ordinal && long_unhealthy(shape, i)) ++missing;
+    for (int i : set_spec.ordinals()) {
+      if (i != ordinal && long_unhealthy(set_spec, i)) ++missing;
     }
-    if (missing < shape.max_unavailable || shape.options.recreate) return;
-    truth_.violation(name(), shape.name + "-" + std::to_string(ordinal) + " was taken down while " +
+    if (missing < set_spec.max_unavailable || set_spec.options.recreate) return;
+    truth_.violation(name(), set_spec.name + "-" + std::to_string(ordinal) + " was taken down while " +
                                  std::to_string(missing) + " others are missing");
   }
 
   Truth& truth_;
-  std::map<api::Name, std::vector<Earlier>> earlier_;
+  std::map<api::Name, std::vector<EarlierSpec>> earlier_;
   std::set<api::Name> been_ready_;
 };
 

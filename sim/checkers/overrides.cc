@@ -16,7 +16,7 @@ bool contains(std::string_view range, int ordinal) {
   return first.value() <= ordinal && ordinal <= last.value();
 }
 
-// What may differ between members, of one of them: template and overrides put together word by word.
+// The fields that may differ between pods, for one of them: template and overrides merged field by field.
 struct ExpectedTemplate {
   ExpectedTemplate(const Value& pod_template, const Value& set, int ordinal) : ExpectedTemplate(pod_template["spec"]) {
     const std::string_view text = api::annotation_of(set, api::kOrdinalOverrides);
@@ -45,11 +45,11 @@ struct ExpectedTemplate {
 
 class Overrides final : public Checker {
  public:
-  explicit Overrides(Truth& truth) : truth_(truth), wishes_(truth) {}
+  explicit Overrides(Truth& truth) : truth_(truth), expected_(truth) {}
   std::string name() const override { return "overrides"; }
 
   void on_change(const Change& change) override {
-    wishes_.on_change(change);
+    expected_.on_change(change);
     if (change.resource != kPods || !change.before.is_null()) return;
     const Value& pod = change.after;
     const Value& set = owner_of(truth_, pod);
@@ -57,8 +57,8 @@ class Overrides final : public Checker {
     const Value& data = truth_.get(kControllerRevisions, {std::string(api::namespace_of(pod)), revision})["data"];
     if (set.is_null() || data.is_null()) return;
     const ExpectedTemplate looks(pod["spec"]);
-    const bool wrong = wishes_.all(set, [&](const ExpectedVersion& wish) {
-      return looks != ExpectedTemplate(data["spec"]["template"], wish.set, ordinal_of(pod));
+    const bool wrong = expected_.all(set, [&](const ExpectedVersion& version) {
+      return looks != ExpectedTemplate(data["spec"]["template"], version.set, ordinal_of(pod));
     });
     if (wrong) truth_.violation(name(), std::string(api::name_of(pod)) + " was not made as its ordinal asks for");
   }
@@ -75,7 +75,7 @@ class Overrides final : public Checker {
 
  private:
   Truth& truth_;
-  ExpectedState wishes_;
+  ExpectedState expected_;
 };
 
 }  // namespace

@@ -10,15 +10,16 @@ using namespace api::resources;  // NOLINT
 
 class Places final : public Checker {
  public:
-  explicit Places(Truth& truth) : truth_(truth), wishes_(truth) {}
+  explicit Places(Truth& truth) : truth_(truth), expected_(truth) {}
   std::string name() const override { return "places"; }
 
   void on_change(const Change& change) override {
-    wishes_.on_change(change);
+    expected_.on_change(change);
     if (change.resource != kPods || !change.before.is_null()) return;
     const Value& set = owner_of(truth_, change.after);
     const int ordinal = ordinal_of(change.after);
-    if (set.is_null() || !wishes_.all(set, [&](const ExpectedVersion& wish) { return !wish.wants(ordinal); })) return;
+    if (set.is_null() || !expected_.all(set, [&](const ExpectedVersion& version) { return !version.wants(ordinal); }))
+      return;
     truth_.violation(name(), std::string(api::name_of(change.after)) + " was made, which is not wanted");
   }
 
@@ -40,7 +41,7 @@ class Places final : public Checker {
 
  private:
   Truth& truth_;
-  ExpectedState wishes_;
+  ExpectedState expected_;
 };
 
 }  // namespace

@@ -38,14 +38,14 @@ class Reuse final : public Checker {
 
   void at_rest() override {
     for (const auto& [name, claim] : truth_.all(kPersistentVolumeClaims)) check_user(name, claim);
-    // With faults an event may be lost, and one controller may note what another one then does not see as new.
+    // With faults an event may be lost, and of two controllers one may see the annotation that the other wrote.
     if (!truth_.alone()) return;
     for (const auto& [claim, pod] : silent_)
       truth_.violation(name(), "nobody was told that claim " + claim + " was reused");
   }
 
  private:
-  // The first pod of its set that has it says so.
+  // The event is about the set's first pod that mounts the claim.
   void mounted(const Value& pod) {
     for (const Value& volume : pod["spec"]["volumes"]) {
       const Value& claim = volume["persistentVolumeClaim"]["claimName"];
@@ -56,7 +56,7 @@ class Reuse final : public Checker {
       taken_over_.erase(found);
     }
   }
-  // Claims in use note who uses them.
+  // Claims in use are annotated with their set.
   void check_user(const api::Name& name, const Value& claim) {
     const Value& pod = truth_.get(kPods, {name.ns, name.name.substr(name.name.find('-') + 1)});
     const Value& set = owner_of(truth_, pod);
@@ -71,8 +71,8 @@ class Reuse final : public Checker {
   }
 
   Truth& truth_;
-  std::map<api::Name, std::string> taken_over_;  // claims whose user has just changed, and to whom
-  std::map<std::string, std::string> silent_;    // claim -> uid of the pod that should tell of it
+  std::map<api::Name, std::string> taken_over_;  // claims whose annotation has just changed, and its new value
+  std::map<std::string, std::string> silent_;    // by claim: uid of the pod that the event must be about
   std::set<std::string> told_;
 };
 

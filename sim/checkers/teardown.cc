@@ -21,21 +21,21 @@ class Teardown final : public Checker {
 
   void on_change(const Change& change) override {
     if (change.resource == kStatefulSets) return remember(change);
-    if (change.resource == kPods && starts_to_go(change) && !truth_.excused(api::uid_of(change.before)))
+    if (change.resource == kPods && deletion_started(change) && !truth_.excused(api::uid_of(change.before)))
       judge(change.before);
   }
 
  private:
-  struct Life {
-    Value set;  // its last version
+  struct SetLife {
+    Value set;  // the last version
     bool gone = false;
-    Duration ordered_since = Duration::max();  // the annotation has been there
+    Duration ordered_since = Duration::max();  // when the annotation was added
     Duration ending_since = Duration::max();
   };
 
   void remember(const Change& change) {
     const Value& set = change.after.is_null() ? change.before : change.after;
-    Life& life = lives_[std::string(api::uid_of(set))];
+    SetLife& life = lives_[std::string(api::uid_of(set))];
     const Duration now = truth_.world().elapsed();
     life.gone = change.after.is_null();
     life.set = set;
@@ -51,17 +51,17 @@ class Teardown final : public Checker {
     const std::string owner = api::controller_of(pod)["uid"].str();
     const auto found = lives_.find(owner);
     if (found == lives_.end()) return;
-    const Life& life = found->second;
+    const SetLife& life = found->second;
     if (life.ending_since == Duration::max() || api::has_finalizer(life.set, "orphan")) return;
-    // Asked for when there was time to hear of it, and not taken back since.
+    // The option must have been set in time for all caches, and not unset since.
     const Duration slack = truth_.slack(), now = truth_.world().elapsed();
     if (life.ordered_since > life.ending_since - slack) return;
     const PodHistory& history = truth_.history(api::name_key(pod));
-    // Made, or taken back, by somebody who did not know of the end yet.
+    // Created or adopted by a controller that did not know of the deletion yet.
     if (std::max(history.since, history.owned_since) > life.ending_since - slack && life.gone) return;
     const std::string who(api::name_of(pod));
     if (life.gone) return truth_.violation(name(), who + " was ended without its turn, after its set was gone");
-    // By somebody who did not know of the end yet, it may have been replaced or removed.
+    // Or replaced or removed by such a controller.
     if (now - life.ending_since < slack && may_go_alive(pod, life.set)) return;
     for (const auto& [other_name, other] : truth_.all(kPods)) {
       if (api::controller_of(other)["uid"].as_string() != owner || ordinal_of(other) <= ordinal_of(pod)) continue;
@@ -73,7 +73,7 @@ class Teardown final : public Checker {
 
   bool may_go_alive(const Value& pod, const Value& set) const {
     if (api::is_pod_terminal(pod) || !api::is_pod_ready(pod)) return true;
-    if (truth_.world().elapsed() - truth_.spec_changed(api::name_key(set)) < truth_.slack()) return true;
+    if (truth_.world().elapsed() - truth_.spec_changed_at(api::name_key(set)) < truth_.slack()) return true;
     if (!ExpectedVersion(set).wants(ordinal_of(pod))) return true;
     const std::string_view revision = api::label_of(pod, controllers::kRevisionLabel);
     return revision != set["status"]["updateRevision"].as_string() ||
@@ -81,7 +81,7 @@ class Teardown final : public Checker {
   }
 
   Truth& truth_;
-  std::map<std::string, Life> lives_;  // by the set's uid
+  std::map<std::string, SetLife> lives_;  // by the set's uid
 };
 
 }  // namespace

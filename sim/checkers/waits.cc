@@ -16,47 +16,47 @@ class Waits final : public Checker {
 
   void at_rest() override {
     for (const auto& [name, set] : truth_.all(kStatefulSets)) {
-      if (!api::is_terminating(set)) check(shape_of(set), api::condition_of(set, "Progressing"));
+      if (!api::is_terminating(set)) check(parse_set_spec(set), api::condition_of(set, "Progressing"));
     }
   }
 
  private:
-  void check(const Shape& shape, const Value& condition) {
-    std::string first = first_missing(shape);
-    if (first.empty()) first = last_surplus(shape);
+  void check(const SetSpec& set_spec, const Value& condition) {
+    std::string first = first_missing(set_spec);
+    if (first.empty()) first = last_surplus(set_spec);
     const std::string said = condition.is_null() ? "nothing" : json::encode(condition);
     if (first.empty()) {
       if (!condition.is_null() && condition["status"].as_string() != "True")
-        truth_.violation(name(), shape.name + " has all it wants and says " + said);
+        truth_.violation(name(), set_spec.name + " has all it wants and says " + said);
       return;
     }
     for (const char* field : {"status", "reason", "message", "lastTransitionTime"}) {
       if (!condition[field].as_string().empty()) continue;
-      truth_.violation(name(), shape.name + " waits for " + first + " and says " + said);
+      truth_.violation(name(), set_spec.name + " waits for " + first + " and says " + said);
       return;
     }
     if (condition["message"].as_string().find(first) == std::string_view::npos)
-      truth_.violation(name(), shape.name + " waits for " + first + " and says " + said);
+      truth_.violation(name(), set_spec.name + " waits for " + first + " and says " + said);
   }
-  // The first member that is not there, or not available.
-  std::string first_missing(const Shape& shape) const {
-    for (int ordinal : shape.ordinals()) {
-      const std::string pod = pod_name(shape, ordinal);
-      const Value& found = truth_.get(kPods, {shape.ns, pod});
-      if (!state_of(found, shape.min_ready_seconds, truth_.world().now()).available) return pod;
+  // The first replica without an available pod.
+  std::string first_missing(const SetSpec& set_spec) const {
+    for (int ordinal : set_spec.ordinals()) {
+      const std::string pod = pod_name(set_spec, ordinal);
+      const Value& found = truth_.get(kPods, {set_spec.ns, pod});
+      if (!state_of(found, set_spec.min_ready_seconds, truth_.world().now()).available) return pod;
     }
     return {};
   }
 
-  // Otherwise the last one that is too many, which has to go first.
-  std::string last_surplus(const Shape& shape) const {
+  // The last surplus replica, which must be removed first.
+  std::string last_surplus(const SetSpec& set_spec) const {
     int last = -1;
     for (const auto& [name, pod] : truth_.all(kPods)) {
-      const Member member = parse_member(name.name);
-      if (name.ns == shape.ns && member.parent == shape.name && !shape.in_range(member.ordinal))
+      const MemberName member = parse_member_name(name.name);
+      if (name.ns == set_spec.ns && member.parent == set_spec.name && !set_spec.in_range(member.ordinal))
         last = std::max(last, member.ordinal);
     }
-    return last < 0 ? std::string() : pod_name(shape, last);
+    return last < 0 ? std::string() : pod_name(set_spec, last);
   }
 
   Truth& truth_;

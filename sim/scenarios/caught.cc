@@ -11,13 +11,13 @@
 namespace berth::sim {
 
 namespace {
-constexpr std::uint64_t kLastSeed =
-    4000;  // that a planted bug has to be caught by; what few histories come to takes some
-}
+// A planted bug must be detected up to this seed; some bugs need rare histories.
+constexpr std::uint64_t kLastSeed = 4000;
+}  // namespace
 
-bool caught(const std::string& checker, HistoryOptions options, const std::string& words) {
+bool is_caught(const std::string& checker, HistoryOptions options, const std::string& words) {
   options.trace = std::getenv("BERTH_SIM_SEED") != nullptr;
-  std::atomic<std::uint64_t> next{3};  // the long ones
+  std::atomic<std::uint64_t> next{3};  // the long histories
   std::atomic<bool> found{false};
   std::mutex mutex;
   const auto fits = [&](const std::string& one) {
@@ -43,13 +43,14 @@ bool caught(const std::string& checker, HistoryOptions options, const std::strin
   return found;
 }
 
-bool caught(const std::string& checker, const controllers::statefulset::Planner& planner, const std::string& words) {
-  return caught(checker, HistoryOptions{.planner = planner, .faults = false}, words);
+bool is_caught(const std::string& checker, const controllers::statefulset::PlanFunction& planner,
+               const std::string& words) {
+  return is_caught(checker, HistoryOptions{.planner = planner, .faults = false}, words);
 }
 
-bool caught_in_options(const std::string& checker, const controllers::statefulset::Planner& planner,
-                       const std::string& words) {
-  return caught(checker, HistoryOptions{.planner = planner, .faults = false, .all_options = true}, words);
+bool is_caught_in_options(const std::string& checker, const controllers::statefulset::PlanFunction& planner,
+                          const std::string& words) {
+  return is_caught(checker, HistoryOptions{.planner = planner, .faults = false, .all_options = true}, words);
 }
 
 }  // namespace berth::sim

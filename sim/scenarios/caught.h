@@ -1,5 +1,5 @@
 #pragma once
-// For tests of the checkers: a planted bug that one of them has to see.
+// For tests of the checkers: a planted bug that a checker must detect.
 
 #include <string>
 
@@ -7,13 +7,14 @@
 
 namespace berth::sim {
 
-// Some seed out of a few makes the checker of that name speak, with these words. Prints which and what.
-bool caught(const std::string& checker, HistoryOptions options, const std::string& words = {});
-// The same of a wrong planner, in histories without faults.
-bool caught(const std::string& checker, const controllers::statefulset::Planner& planner,
-            const std::string& words = {});
-// ... in which sets ask for what Kubernetes does not have.
-bool caught_in_options(const std::string& checker, const controllers::statefulset::Planner& planner,
-                       const std::string& words);
+// Returns true if with one of the seeds the checker of that name reports a violation that contains `words`. Prints the
+// seed and the violation.
+bool is_caught(const std::string& checker, HistoryOptions options, const std::string& words = {});
+// The same for a wrong planner, in histories without faults.
+bool is_caught(const std::string& checker, const controllers::statefulset::PlanFunction& planner,
+               const std::string& words = {});
+// The same, with sets that use Berth's options.
+bool is_caught_in_options(const std::string& checker, const controllers::statefulset::PlanFunction& planner,
+                          const std::string& words);
 
 }  // namespace berth::sim

@@ -7,7 +7,7 @@ namespace {
 
 Value from(const char* text) { return json::parse(text).value(); }
 
-// Leaves a field out, or gives it a value.
+// Sets a field with probability `given`.
 void maybe(World& world, Value& object, std::string_view field, double given, Value value) {
   if (world.chance(given)) object.set(field, std::move(value));
 }
@@ -26,7 +26,7 @@ Value any_strategy(World& world, bool patch) {
   const bool typed = world.chance(0.8);
   if (typed) strategy.set("type", "RollingUpdate");
   if (world.chance(0.35)) {
-    // Nothing said of the rolling update: the same as partition 0.
+    // Without fields for the rolling update: the same as partition 0.
     if (patch) return typed ? strategy.set("rollingUpdate", Value()) : strategy;
     return world.chance(0.3) ? Value() : strategy;
   }
@@ -63,7 +63,7 @@ Value any_template_spec(World& world) {
   maybe(world, spec, "dnsPolicy", 0.3, "ClusterFirst");
   maybe(world, spec, "schedulerName", 0.3, "default-scheduler");
   maybe(world, spec, "securityContext", 0.3, Value::object());
-  // Never 0: such pods leave the API before their processes have ended, as in Kubernetes.
+  // Not 0: such pods leave the API before their processes have ended, as in Kubernetes.
   if (world.chance(0.2)) spec.set("terminationGracePeriodSeconds", 1);
   if (world.chance(0.3))
     spec.set("tolerations", from(R"([{"key":"sim","operator":"Exists","effect":"NoExecute","tolerationSeconds":3}])"));
@@ -101,7 +101,7 @@ Value as_stored_before(const Value& object) {
   leave_out(spec, "replicas", 1);
   if (spec["updateStrategy"].is_object()) {
     Value& strategy = spec.mut("updateStrategy");
-    // Releases that knew no feature gates stored the default.
+    // Releases without feature gates stored the default.
     if (strategy["rollingUpdate"]["partition"].as_int() > 0 && strategy["rollingUpdate"]["maxUnavailable"].is_null())
       strategy.mut("rollingUpdate").set("maxUnavailable", 1);
     leave_out(strategy, "rollingUpdate", from(R"({"partition":0})"));

@@ -1,25 +1,26 @@
 #pragma once
-// Every form in which the same thing may be asked of a StatefulSet: each optional field left out, spelled out with its
-// default, or with another value. Drawn from the seed.
+// All forms of a StatefulSet's fields with the same meaning: each optional field absent, explicit with its default, or
+// with another value. Drawn from the seed.
 
 #include "base/json/json.h"
 #include "sim/sim_runtime.h"
 
 namespace berth::sim {
 
-// spec.updateStrategy. As a merge patch (`patch`) it takes away what it does not name; otherwise null: left out.
+// spec.updateStrategy. As a merge patch (`patch`) it removes fields that it does not contain; otherwise null means
+// absent.
 Value any_strategy(World& world, bool patch);
-// spec.persistentVolumeClaimRetentionPolicy: whole, one half of it, empty, or null: left out.
+// spec.persistentVolumeClaimRetentionPolicy: complete, one field of it, empty, or null: absent.
 Value any_retention(World& world);
-// spec.ordinals; null: left out.
+// spec.ordinals; null: absent.
 Value any_ordinals(World& world);
 // The pod template's spec, without nodeName.
 Value any_template_spec(World& world);
-// The other optional fields of a new set's spec.
+// Sets the other optional fields of a new set's spec.
 void spell_out(World& world, Value& spec, bool ordered);
 
-// A set or revision as an earlier release stored it: without what defaults say anyway. Null: as it is. Changes nothing
-// that is asked for.
+// A set or revision as an earlier release stored it: without fields that equal their defaults. Null: unchanged. The
+// meaning stays the same.
 Value as_stored_before(const Value& object);
 
 }  // namespace berth::sim

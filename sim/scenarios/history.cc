@@ -11,15 +11,15 @@ namespace {
 
 using namespace api::resources;  // NOLINT
 
-// Most histories are short, so that there can be many: of the seeds one in so many is long, and one has a set of up
-// to 50.
+// Most histories are short, so that many can run: of kLongEvery seeds one is long, of kBigSetEvery one has a set of up
+// to 50 pods.
 constexpr std::uint64_t kLongEvery = 10;
 constexpr std::uint64_t kBigSetEvery = 100;
-// What is given up after a while, is by then: a disruption that was paid for and then was none.
+// Longer than any timeout in the system, for example of a disruption that did not happen.
 constexpr Duration kQuiet = 130s;
 constexpr std::uint64_t kUpgradeEvery = 8;
 
-// Half of the histories without faults have one controller process only.
+// Half of the histories without faults have a single controller process.
 bool is_alone(const HistoryOptions& options) { return options.alone || (!options.faults && options.seed % 8 == 4); }
 
 class History {
@@ -33,19 +33,19 @@ class History {
                   .controllers = is_alone(options) ? 1 : 2,
                   .grows_mounted = options.seed % 2 == 0,
                   .planner = options.planner,
-                  .spoil_budgets = options.spoil_budgets,
+                  .tamper_budgets = options.tamper_budgets,
                   .more_controllers = options.more_controllers}),
         world_(cluster_.world()),
         actor_(cluster_, big_ ? 50 : 5, options.all_options) {}
 
   Outcome run() {
     cluster_.truth().set_trace(options_.trace);
-    cluster_.set_conducts({{"i:never", ImageBehaviour::kNeverReady}, {"i:loop", ImageBehaviour::kCrashLoop}});
+    cluster_.set_image_behaviours({{"i:never", ImageBehaviour::kNeverReady}, {"i:loop", ImageBehaviour::kCrashLoop}});
     actor_.create_sets(big_ ? 1 : 1 + static_cast<int>(world_.below(long_ ? 3 : 2)));
     const Duration end = long_ ? world_.between(40s, 120s) : world_.between(10s, 60s);
     const int deeds = long_ ? 10 + static_cast<int>(world_.below(16)) : 3 + static_cast<int>(world_.below(9));
     for (int i = 0; i < deeds; ++i) {
-      actor_.later(world_.between(1s, end), [this] { actor_.do_something(); });
+      actor_.later(world_.between(1s, end), [this] { actor_.do_random_action(); });
     }
     if (options_.faults) {
       set_faults();
@@ -60,7 +60,7 @@ class History {
     for (int i = 0; i < accidents; ++i) {
       actor_.later(world_.between(1s, end), [this] { let_something_happen(); });
     }
-    pass(end + 11s);  // whatever people began to do is done by then
+    pass(end + 11s);  // all actions of users are complete by then
     if (!stopped()) heal();
     if (!stopped()) finish();
     Outcome out;
@@ -80,17 +80,19 @@ class History {
   void heal() {
     cluster_.truth().trace("everything is healed");
     cluster_.heal();
-    // Images are mended, but for some that never become ready: their sets wait, and have to say for what.
-    const bool hopeless = world_.chance(0.2);
-    cluster_.set_conducts(hopeless ? Conducts{{"i:never", ImageBehaviour::kNeverReady}} : Conducts{});
+    // Most images become well; in some histories one never becomes ready: its sets wait, and their conditions must say
+    // so.
+    const bool pods_never_ready = world_.chance(0.2);
+    cluster_.set_image_behaviours(pods_never_ready ? ImageBehaviours{{"i:never", ImageBehaviour::kNeverReady}}
+                                                   : ImageBehaviours{});
     world_.run_for(1s);
-    actor_.tidy_up(hopeless);
+    actor_.tidy_up(pods_never_ready);
     world_.run_for(30s);
-    actor_.tidy_up(hopeless);
+    actor_.tidy_up(pods_never_ready);
   }
   void finish() {
     Truth& truth = cluster_.truth();
-    if (!cluster_.settle(kQuiet, 1800s, [this] { return stopped(); })) {
+    if (!cluster_.run_until_idle(kQuiet, 1800s, [this] { return stopped(); })) {
       if (stopped()) return;
       truth.violation("rest", "still writing half an hour after everything was healed: " + truth.last_change());
       return;
@@ -102,8 +104,8 @@ class History {
     if (truth.changes() != changes) truth.violation("rest", "a write after convergence: " + truth.last_change());
     if (options_.seed % kUpgradeEvery == 1 || options_.upgrade) upgrade();
   }
-  // Everything is stopped, what is stored is as an earlier release would have stored it, and everything starts again.
-  // That must write nothing.
+  // Stops everything, rewrites the stored objects as an earlier release would have stored them, and restarts. This must
+  // cause no write.
   void upgrade() {
     Truth& truth = cluster_.truth();
     for (const auto& [name, pod] : truth.all(kPods)) {
@@ -113,26 +115,26 @@ class History {
     for (std::size_t i = 0; i < cluster_.processes(); ++i) cluster_.kill(i);
     world_.run_for(1s);
     cluster_.kill_server(true);
-    // Every second time claims lose their notes of who uses them; nobody writes those again before pods are made again.
+    // In every second upgrade claims lose their used-by annotation, which is only written again with a new pod.
     const bool goes_on = options_.seed % (2 * kUpgradeEvery) < kUpgradeEvery;
     cluster_.disk().rewrite([goes_on](const Value& object) { return as_earlier_release(object, !goes_on); });
     cluster_.heal();
-    // What is waited for may be told again.
+    // Events about waits may be emitted again.
     const std::uint64_t changes = truth.changes_but_events();
     world_.run_for(60s);
     if (truth.changes_but_events() != changes)
       return truth.violation("upgrade", "a write after an upgrade: " + truth.last_write());
     if (!goes_on) return;
-    // And what was stored so goes on as any other.
+    // The rewritten objects must work in a further history, too.
     for (int i = 0; i < 3; ++i) {
-      actor_.later(world_.between(1s, 20s), [this] { actor_.do_something(); });
+      actor_.later(world_.between(1s, 20s), [this] { actor_.do_random_action(); });
       actor_.later(world_.between(1s, 20s), [this] { hurt_process(); });
     }
     pass(31s);
     if (!stopped()) heal();
-    if (!stopped() && cluster_.settle(kQuiet, 1800s, [this] { return stopped(); })) truth.at_rest();
+    if (!stopped() && cluster_.run_until_idle(kQuiet, 1800s, [this] { return stopped(); })) truth.at_rest();
   }
-  // Fewer defaults, perhaps no notes on claims, and sets that do not say what they wait for.
+  // Fewer defaults, perhaps no used-by annotations, and no conditions of sets.
   static Value as_earlier_release(const Value& object, bool no_notes) {
     Value out = as_stored_before(object);
     if (no_notes && object["kind"].as_string() == "PersistentVolumeClaim" &&
@@ -188,14 +190,14 @@ class History {
       default: hurt_process(); break;
     }
   }
-  // A machine and its Node go and come back, sometimes after its pods have been given up.
+  // A machine loses its power and its Node is deleted; it returns, sometimes after its pods were given up.
   void fail_power() {
     Machine& machine = cluster_.machines()[world_.below(cluster_.machines().size())];
     cluster_.power_off(machine);
     actor_.later(world_.chance(0.3) ? world_.between(60s, 100s) : world_.between(1s, 30s),
                  [this, &machine] { cluster_.power_on(machine); });
   }
-  // A process exits, is evicted, or stops being ready for a while: perhaps for so long that it counts as broken.
+  // A process exits, is evicted, or is not ready for a while: perhaps long enough to count as broken.
   void hurt_process() {
     Machine& machine = cluster_.machines()[world_.below(cluster_.machines().size())];
     if (machine.processes.empty()) return;
@@ -208,7 +210,7 @@ class History {
       at->second.unready_until =
           world_.now() + (world_.chance(0.3) ? world_.between(10s, 60s) : world_.between(100ms, 5s));
     }
-    cluster_.poke_agent(machine, at->first);
+    cluster_.notify_agent(machine, at->first);
   }
 
   HistoryOptions options_;

@@ -1,6 +1,6 @@
 #pragma once
-// A random history: what people do to a cluster and what happens to it, all drawn from one seed; then everything heals
-// and the cluster has to come to rest, right.
+// A random history: users' actions and faults, all drawn from one seed; then everything is healed and the cluster must
+// come to rest in the right state.
 
 #include <cstdint>
 #include <string>
@@ -11,28 +11,28 @@
 namespace berth::sim {
 
 struct Outcome {
-  std::vector<std::string> violations;  // empty: all is well
+  std::vector<std::string> violations;  // empty: no violation
   std::uint64_t steps = 0;
   double virtual_seconds = 0;
-  std::uint64_t changes = 0;  // writes that watchers saw
+  std::uint64_t changes = 0;  // writes that watches reported
 };
 
 struct HistoryOptions {
   std::uint64_t seed = 1;
-  controllers::statefulset::Planner planner = controllers::statefulset::plan_set;
-  // Without faults of network and processes caches hardly lag, and the checkers are strict.
+  controllers::statefulset::PlanFunction planner = controllers::statefulset::plan_set;
+  // Without faults caches hardly lag, and the checkers are strict.
   bool faults = true;
-  bool trace = false;  // prints what happens
-  // Every set asks for what Kubernetes does not have, budgets count everything, and people care for little else.
+  bool trace = false;  // prints all changes
+  // Every set uses Berth's options, budgets count everything, and users change little else.
   bool all_options = false;
   // Planted bugs outside the controller.
   bool disk_lies = false;
   bool alone = false;    // one controller process only, as in some histories without faults anyway
-  bool upgrade = false;  // ends with one, which every eighth history does anyway
-  // Asked now and then with what was seen so far; true ends the history.
+  bool upgrade = false;  // ends with an upgrade, as every eighth history does anyway
+  // Called now and then with the violations so far; true ends the history.
   std::function<bool(const std::vector<std::string>& violations)> stop = nullptr;
-  double swallowed_event = 0;  // by the scheduler's watches
-  std::function<void(controllers::Plan& plan)> spoil_budgets = nullptr;
+  double swallowed_event = 0;  // of the scheduler's watches
+  std::function<void(controllers::Plan& plan)> tamper_budgets = nullptr;
   std::function<std::vector<std::unique_ptr<controllers::Controller>>(client::InformerSet&)> more_controllers = nullptr;
 };
 

@@ -1,5 +1,5 @@
-// One set's whole life, as a real Kubernetes went through it: the same states of set and pods in the same order, and
-// the same events. What was recorded is Kubernetes 1.20's; availableReplicas came later and is left out.
+// The complete life of one set, compared with a recording of a real Kubernetes: the same states of set and pods in the
+// same order, and the same events. The recording is of Kubernetes 1.20; availableReplicas came later and is omitted.
 
 #include <gtest/gtest.h>
 
@@ -27,7 +27,7 @@ class Recorder final : public Checker {
       line += " g" + std::to_string(set["metadata"]["generation"].as_int());
       line += " o" + std::to_string(status["observedGeneration"].as_int());
       if (status["currentRevision"] != status["updateRevision"]) line += " rolling";
-      // What else the status says (conditions) is not Kubernetes 1.20's.
+      // Other fields of the status (conditions) are not in Kubernetes 1.20.
       if (line != last_set_) sets.push_back(line);
       last_set_ = line;
     }
@@ -61,16 +61,16 @@ struct LifeTest : ::testing::Test {
     auto recorder = std::make_unique<Recorder>();
     seen = recorder.get();
     cluster.truth().add(std::move(recorder));
-    cluster.kill(1);  // the second controller: what it does too would be told twice
+    cluster.kill(1);  // the second controller: its events would be duplicates
     cluster.world().run_for(1s);
   }
   void then_wait(Result<Value> answer) { EXPECT_TRUE(answer.ok()) << answer.error().message; }
-  void settle() { ASSERT_TRUE(cluster.settle(30s, 300s)); }
+  void run_until_idle() { ASSERT_TRUE(cluster.run_until_idle(30s, 300s)); }
   void patch(Value spec) {
     cluster.user().patch(kStatefulSets, {"default", "web"}, api::PatchType::kMerge,
                          Value::object({{"spec", std::move(spec)}}), {},
                          [this](Result<Value> answer) { then_wait(std::move(answer)); });
-    settle();
+    run_until_idle();
   }
   void note(Value annotations) {
     patch(Value::object(
@@ -92,14 +92,14 @@ TEST_F(LifeTest, IsLikeTheRecordedOne) {
           "spec":{"accessModes":["ReadWriteOnce"],"resources":{"requests":{"storage":"1Gi"}}}}]}})")
                             .value(),
                         {}, [this](Result<Value> answer) { then_wait(std::move(answer)); });
-  settle();
+  run_until_idle();
   EXPECT_EQ(sets(), (Lines{"0 0 0 0 g1 o0", "1 0 1 1 g1 o1", "2 1 2 2 g1 o1", "2 2 2 2 g1 o1"}));
   EXPECT_EQ(pods(), (Lines{"web-0 Pending A", "web-0 Running A", "web-0 Running ready A", "web-1 Pending A",
                            "web-1 Running A", "web-1 Running ready A"}));
 
   cluster.user().remove(kPods, {"default", "web-1"}, {},
                         [this](Result<Value> answer) { then_wait(std::move(answer)); });
-  settle();
+  run_until_idle();
   EXPECT_EQ(sets(), (Lines{"2 2 1 1 g1 o1", "2 1 1 1 g1 o1", "2 1 2 2 g1 o1", "2 2 2 2 g1 o1"}));
   EXPECT_EQ(pods(), (Lines{"web-1 terminating ready A", "web-1 terminating A", "web-1 gone A", "web-1 Pending A",
                            "web-1 Running A", "web-1 Running ready A"}));
@@ -134,7 +134,7 @@ TEST_F(LifeTest, IsLikeTheRecordedOne) {
 
   cluster.user().remove(kStatefulSets, {"default", "web"}, {},
                         [this](Result<Value> answer) { then_wait(std::move(answer)); });
-  settle();
+  run_until_idle();
   EXPECT_EQ(sets(), Lines{"deleted 1 1 1 1 g5 o5"});
   EXPECT_TRUE(cluster.truth().all(kPods).empty());
   EXPECT_TRUE(cluster.truth().all(kControllerRevisions).empty());
@@ -152,10 +152,10 @@ TEST_F(LifeTest, TellsTheSameEvents) {
           "spec":{"accessModes":["ReadWriteOnce"],"resources":{"requests":{"storage":"1Gi"}}}}]}})")
                             .value(),
                         {}, [this](Result<Value> answer) { then_wait(std::move(answer)); });
-  settle();
+  run_until_idle();
   cluster.user().remove(kPods, {"default", "web-1"}, {},
                         [this](Result<Value> answer) { then_wait(std::move(answer)); });
-  settle();
+  run_until_idle();
   scale(0);
   std::map<std::string, std::int64_t> told;
   for (const auto& [name, event] : cluster.truth().all(kEvents)) {

@@ -74,7 +74,7 @@ Value changed_option(World& world, bool templates) {
 Value changed_claim_templates(World& world, Value templates) {
   const std::size_t at = world.below(std::min<std::size_t>(templates.size() + 1, kMostTemplates));
   if (at == templates.size()) {
-    // Never one again that was removed: its claims may be on other nodes than those that came since.
+    // Never a removed name again: its claims may be on other nodes than claims created since.
     const std::string name = "more" + std::to_string(world.steps());
     const Value size = Value::object({{"requests", Value::object({{"storage", any(world, {"1Gi", "2Gi"})}})}});
     templates.push(Value::object(
@@ -90,7 +90,8 @@ Value changed_claim_templates(World& world, Value templates) {
   if (world.chance(0.2)) {
     spec.set("volumeAttributesClassName", any(world, {"gold", "silver"}));
   } else {
-    spec.mut("resources").mut("requests").set("storage", std::to_string(1 + world.below(8)) + "Gi");  // less is refused
+    // a smaller size is refused
+    spec.mut("resources").mut("requests").set("storage", std::to_string(1 + world.below(8)) + "Gi");
   }
   return templates;
 }

@@ -34,10 +34,10 @@ void UserActor::create_sets(int count) {
     sets_[name] = {world_.chance(0.6), world_.chance(0.7) || all_options_, world_.chance(0.5) || all_options_};
     create_set(name);
   }
-  // Its pods could not be labelled: it must be refused, or it never has its members.
+  // The name is too long for its pods' labels: the set must be refused.
   if (world_.chance(0.05)) create_set("set-" + std::string(50, 'z'));
   if (!world_.chance(0.3) && !all_options_) return;
-  // One of a set's own, or one of all sets.
+  // For one set, or for all sets.
   create_budget(world_.chance(0.5) ? "set-a" : "");
 }
 
@@ -64,7 +64,7 @@ void UserActor::create_set(const std::string& name) {
   cluster_.user().create(kStatefulSets, std::move(set), {}, ignore);
 }
 
-void UserActor::do_something() {
+void UserActor::do_random_action() {
   auto at = sets_.begin();
   std::advance(at, world_.below(sets_.size()));
   const std::string name = at->first;
@@ -99,7 +99,7 @@ void UserActor::change_set(const std::string& name, Value spec) {
                         Value::object({{"spec", std::move(spec)}}), {}, ignore);
 }
 
-// Away, and perhaps back.
+// Deletes a set, and sometimes creates it again.
 void UserActor::remove_set(const std::string& name) {
   const char* how = any({"Background", "Background", "Foreground", "Orphan"});
   cluster_.user().remove(kStatefulSets, {"default", name}, {.propagation = how}, ignore);
@@ -166,9 +166,9 @@ void UserActor::change_budget() {
                         ignore);
 }
 
-// One member may be missing, or all where some never come or all have to go at once.
-void UserActor::relax_budgets(bool hopeless) {
-  bool all = hopeless;
+// Allows one disruption, or all if some pods are never ready or all must be replaced at once.
+void UserActor::relax_budgets(bool pods_never_ready) {
+  bool all = pods_never_ready;
   for (const auto& [name, set] : cluster_.truth().all(kStatefulSets))
     all |= !api::annotation_of(set, api::kUpdateStrategy).empty();
   for (const auto& [name, budget] : cluster_.truth().all(kPodDisruptionBudgets)) {
@@ -190,14 +190,14 @@ void UserActor::delete_pod() {
   const Value pod = any_object(kPods);
   if (pod.is_null()) return;
   const std::string uid(api::uid_of(pod));
-  cluster_.truth().excuse(uid);
+  cluster_.truth().excuse_disruption(uid);
   cluster_.user().remove(kPods, api::name_key(pod), {.uid = uid}, ignore);
 }
 
 void UserActor::evict_pod() {
   const Value pod = any_object(kPods);
   if (pod.is_null()) return;
-  cluster_.truth().excuse(std::string(api::uid_of(pod)));
+  cluster_.truth().excuse_disruption(std::string(api::uid_of(pod)));
   Value eviction = Value::object(
       {{"apiVersion", "policy/v1"},
        {"kind", "Eviction"},
@@ -206,7 +206,7 @@ void UserActor::evict_pod() {
   cluster_.user().create_sub(kPods, api::name_key(pod), std::move(eviction), {.subresource = "eviction"}, ignore);
 }
 
-// Its set has to take it back.
+// The set must adopt the pod again.
 void UserActor::orphan_pod() {
   const Value pod = any_object(kPods);
   if (pod.is_null()) return;
@@ -214,13 +214,13 @@ void UserActor::orphan_pod() {
   cluster_.user().patch(kPods, api::name_key(pod), api::PatchType::kMerge, std::move(change), {}, ignore);
 }
 
-// Its set has to let it go, and to wait until the name is free again.
+// The set must release the pod, and wait until the name is free.
 void UserActor::relabel_pod() {
   const Value pod = any_object(kPods);
   if (pod.is_null()) return;
   Value change = Value::object({{"metadata", Value::object({{"labels", Value::object({{"app", "away"}})}})}});
   const std::string uid(api::uid_of(pod));
-  cluster_.truth().excuse(uid);
+  cluster_.truth().excuse_disruption(uid);
   cluster_.user().patch(kPods, api::name_key(pod), api::PatchType::kMerge, std::move(change), {}, ignore);
   later(world_.between(1s, 10s),
         [this, name = api::name_key(pod), uid] { cluster_.user().remove(kPods, name, {.uid = uid}, ignore); });
@@ -230,9 +230,9 @@ void UserActor::delete_claim() {
   const Value claim = any_object(kPersistentVolumeClaims);
   if (claim.is_null()) return;
   const std::string uid(api::uid_of(claim));
-  cluster_.truth().excuse(uid);
+  cluster_.truth().excuse_disruption(uid);
   cluster_.user().remove(kPersistentVolumeClaims, api::name_key(claim), {.uid = uid}, ignore);
-  // In use it stays, going, for as long as its pod does: sometimes the pod is taken away too.
+  // A claim in use remains, terminating, as long as its pod exists: sometimes the pod is deleted, too.
   if (!world_.chance(0.5)) return;
   later(world_.between(10ms, 5s),
         [this, ns = std::string(api::namespace_of(claim)), name = std::string(api::name_of(claim))] {
@@ -241,12 +241,12 @@ void UserActor::delete_claim() {
           const api::Name pod_name{ns, name.substr(dash + 1)};
           const Value& pod = cluster_.truth().get(kPods, pod_name);
           if (pod.is_null()) return;
-          cluster_.truth().excuse(std::string(api::uid_of(pod)));
+          cluster_.truth().excuse_disruption(std::string(api::uid_of(pod)));
           cluster_.user().remove(kPods, pod_name, {.uid = std::string(api::uid_of(pod))}, ignore);
         });
 }
 
-// While no node takes anybody, so that new pods stay Pending, their claims go.
+// Cordons all nodes, so that new pods stay Pending, and deletes their claims.
 void UserActor::delete_claims_of_pending_pods() {
   cordon(true);
   delete_pod();
@@ -258,14 +258,14 @@ void UserActor::delete_claims_of_pending_pods() {
         const Value& claim = cluster_.truth().get(kPersistentVolumeClaims, claim_name);
         if (claim.is_null()) continue;
         const std::string uid(api::uid_of(claim));
-        cluster_.truth().excuse(uid);
+        cluster_.truth().excuse_disruption(uid);
         cluster_.user().remove(kPersistentVolumeClaims, claim_name, {.uid = uid}, ignore);
       }
     });
   }
 }
 
-// For a while nothing new comes to a node, or to any.
+// Cordons a node, or all nodes, for a while.
 void UserActor::cordon(bool all) {
   for (const Machine& machine : cluster_.machines()) {
     if (!all && world_.chance(0.5)) continue;
@@ -280,13 +280,13 @@ void UserActor::cordon(bool all) {
 
 const std::string& UserActor::any_node() { return cluster_.machines()[world_.below(cluster_.machines().size())].node; }
 
-// All members are to be on one node, whatever the scheduler thinks, or that ends.
+// Sets or removes the template's nodeName, which bypasses the scheduler.
 void UserActor::pin(const std::string& name) {
   const Value node = world_.chance(0.6) ? Value(any_node()) : Value();
   change_set(name, Value::object({{"template", Value::object({{"spec", Value::object({{"nodeName", node}})}})}}));
 }
 
-// For a while a node wants nobody who does not tolerate that.
+// Taints a node with NoExecute for a while.
 void UserActor::taint() {
   const std::string node = any_node();
   auto set = [this, node](Value taints) {
@@ -297,13 +297,12 @@ void UserActor::taint() {
   later(world_.between(1s, 10s), [set] { set(Value()); });
 }
 
-// A claim that was taken away under a pod leaves some pods that only their deletion helps, as in Kubernetes: the place
-// is to be emptied, and nobody makes claims for it; or the pod has its node, where it cannot start with a claim that is
-// going, or with a new one that no scheduler will ever place.
-bool UserActor::waits_for_a_person(const Value& pod) const {
-  // Somebody began to orphan its set's pods and then wanted them ended: the set waits for claims that this one still
-  // uses.
-  const auto set = controllers::parse_member(api::name_of(pod)).parent;
+// Deleting a claim that a pod uses leaves some pods that only their deletion helps, as in Kubernetes: a surplus pod,
+// for which no claim is created; or a pod with a node, where it cannot start with a claim that is being deleted, or
+// with a new claim for which no scheduler chooses a node.
+bool UserActor::needs_user_action(const Value& pod) const {
+  // A deletion with orphaning was followed by one in the foreground: the set waits for claims that this pod uses.
+  const auto set = controllers::parse_member_name(api::name_of(pod)).parent;
   if (api::controller_of(pod).is_null() &&
       api::is_terminating(cluster_.truth().get(kStatefulSets, {std::string(api::namespace_of(pod)), std::string(set)})))
     return true;
@@ -319,15 +318,15 @@ bool UserActor::waits_for_a_person(const Value& pod) const {
   return false;
 }
 
-void UserActor::tidy_up(bool hopeless) {
-  relax_budgets(hopeless);
+void UserActor::tidy_up(bool pods_never_ready) {
+  relax_budgets(pods_never_ready);
   for (const Machine& machine : cluster_.machines()) {
     Value change = Value::object({{"spec", Value::object({{"unschedulable", false}, {"taints", Value()}})}});
     cluster_.user().patch(kNodes, {"", machine.node}, api::PatchType::kMerge, std::move(change), {}, ignore);
   }
   for (const auto& [name, pod] : cluster_.truth().all(kPods)) {
-    if (!waits_for_a_person(pod) && api::label_of(pod, "app") != "away") continue;
-    cluster_.truth().excuse(std::string(api::uid_of(pod)));
+    if (!needs_user_action(pod) && api::label_of(pod, "app") != "away") continue;
+    cluster_.truth().excuse_disruption(std::string(api::uid_of(pod)));
     cluster_.user().remove(kPods, name, {.uid = std::string(api::uid_of(pod))}, ignore);
   }
 }

@@ -1,5 +1,5 @@
 #pragma once
-// UserActor: what users of a cluster do to their sets, pods, claims and nodes, drawn from the seed.
+// UserActor: the actions of a cluster's users on sets, pods, claims and nodes, drawn from the seed.
 
 #include <map>
 #include <memory>
@@ -11,21 +11,21 @@ namespace berth::sim {
 
 class UserActor {
  public:
-  // `most`: the replicas that a set is given at most. `all_options`: see HistoryOptions.
+  // `most`: the largest number of replicas. `all_options`: see HistoryOptions.
   UserActor(Cluster& cluster, int most, bool all_options);
 
   void create_sets(int count);
-  void do_something();
-  // Ends what was begun and perhaps met a server that was down, and gives budgets that everything can live with.
-  void tidy_up(bool hopeless);
-  // Runs `deed` after a while.
+  void do_random_action();
+  // Completes actions that may have met a server that was down, and sets budgets with which every set can complete.
+  void tidy_up(bool pods_never_ready);
+  // Runs `deed` after the delay.
   void later(Duration delay, Task deed) { lane_->after(delay, std::move(deed)); }
 
  private:
-  // What stays the same when a set is made again under its name.
+  // Properties of a set that stay when it is created again under its name.
   struct FixedTraits {
     bool ordered = true, claims = false;
-    bool options = false;  // asks for what Kubernetes does not have
+    bool options = false;  // uses Berth's options
   };
   void create_set(const std::string& name);
   void change_set(const std::string& name, Value spec);
@@ -36,11 +36,11 @@ class UserActor {
   void change_claim_templates(const std::string& name);
   void create_budget(const std::string& set);
   void change_budget();
-  void relax_budgets(bool hopeless);
+  void relax_budgets(bool pods_never_ready);
   int any_replicas();
   const std::string& any_node();
 
-  bool waits_for_a_person(const Value& pod) const;
+  bool needs_user_action(const Value& pod) const;
   Value any_object(const api::Resource& resource);
   void delete_pod();
   void evict_pod();

@@ -123,7 +123,7 @@ int run(int argc, char** argv, const Roles& roles) {
   remove->add_option("reference", remove_reference, "name or id")->required();
   remove->callback([&] { code = image_remove(remove_dir, remove_reference); });
 
-  // The roles that `up` starts. They stay in the foreground.
+  // The roles that `up` starts. They run in the foreground.
   std::string server_dir, agent_dir, supervisor_dir;
   CLI::App* server = app.add_subcommand("server", "run the API server, controllers and scheduler (started by up)");
   add_data_dir(*server, server_dir);
@@ -135,7 +135,7 @@ int run(int argc, char** argv, const Roles& roles) {
       "supervise", "run the server and the agent, and start again the one that ends (started by up)");
   add_data_dir(*supervisor, supervisor_dir);
   supervisor->callback([&] {
-    host::remember_arguments(argc, argv);
+    host::save_arguments(argc, argv);
     code = roles.supervisor(supervisor_dir);
   });
 

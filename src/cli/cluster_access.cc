@@ -18,7 +18,7 @@ Result<Value> entry_of(const Value& config, const char* list, const char* kind, 
   return error(Code::kInvalid, std::string(kind) + " " + quoted(name) + " does not exist");
 }
 
-// "certificate-authority-data" in base64, or the file named by "certificate-authority"; "" where there is neither.
+// "certificate-authority-data" in base64, or the file named by "certificate-authority"; "" if there is neither.
 Result<std::string> content_of(const Value& object, const std::string& field, const std::string& directory) {
   if (const Value& data = object[field + "-data"]; data.is_string()) return base64_decode(data.as_string());
   if (!object[field].is_string()) return std::string();
@@ -46,18 +46,19 @@ Status read_server(const Value& cluster, http::Endpoint& endpoint) {
   return ok_status();
 }
 
-Result<ClusterAccess> access_by_kubeconfig_file(const std::string& path) {
+Result<ClusterAccess> access_from_kubeconfig_file(const std::string& path) {
   Result<std::string> text = read_file(path);
   if (!text.ok()) return text.error();
   const std::size_t slash = path.rfind('/');
-  Result<ClusterAccess> access = access_by_kubeconfig(*text, slash == std::string::npos ? "." : path.substr(0, slash));
+  Result<ClusterAccess> access =
+      access_from_kubeconfig(*text, slash == std::string::npos ? "." : path.substr(0, slash));
   if (!access.ok()) return access.error().in(path);
   return access;
 }
 
 }  // namespace
 
-Result<ClusterAccess> access_by_kubeconfig(const std::string& text, const std::string& directory) {
+Result<ClusterAccess> access_from_kubeconfig(const std::string& text, const std::string& directory) {
   BERTH_ASSIGN(Value config, yaml::parse(text));
   if (!config["current-context"].is_string()) return error(Code::kInvalid, "current-context is not set");
   BERTH_ASSIGN(Value context, entry_of(config, "contexts", "context", config["current-context"].as_string()));
@@ -86,9 +87,9 @@ Result<ClusterAccess> access_by_kubeconfig(const std::string& text, const std::s
 Result<ClusterAccess> open_access(const std::string& data_dir, bool named) {
   const char* variable = std::getenv("KUBECONFIG");
   if (!named && variable && *variable) {
-    // Of several files the first that is there.
+    // The first existing file of the list.
     for (std::string_view path : split(variable, ':')) {
-      if (!path.empty() && path_exists(std::string(path))) return access_by_kubeconfig_file(std::string(path));
+      if (!path.empty() && path_exists(std::string(path))) return access_from_kubeconfig_file(std::string(path));
     }
     return error(Code::kNotFound, "KUBECONFIG names no file that exists: " + std::string(variable));
   }
@@ -98,7 +99,7 @@ Result<ClusterAccess> open_access(const std::string& data_dir, bool named) {
                  "no cluster is up in " + dir.root + "; start it with berth up --data-dir " + dir.root);
   }
   ClusterAccess access;
-  if (Result<ClusterAccess> configured = access_by_kubeconfig_file(dir.kubeconfig()); configured.ok())
+  if (Result<ClusterAccess> configured = access_from_kubeconfig_file(dir.kubeconfig()); configured.ok())
     access.ns = configured->ns;
   access.endpoint.address = "unix:" + dir.api_socket();
   return access;

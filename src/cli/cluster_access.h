@@ -1,5 +1,5 @@
 #pragma once
-// Where the API is that a command speaks to, and which namespace is meant: a data directory, or a kubeconfig.
+// The API endpoint and namespace of a command: from a data directory or a kubeconfig.
 
 #include <string>
 
@@ -14,10 +14,10 @@ struct ClusterAccess {
   std::string ns = "default";  // of the current context
 };
 
-// The current context of a kubeconfig. Files that it names are read, relative to `directory`.
-Result<ClusterAccess> access_by_kubeconfig(const std::string& text, const std::string& directory);
+// From the current context of a kubeconfig. Files that it names are read relative to `directory`.
+Result<ClusterAccess> access_from_kubeconfig(const std::string& text, const std::string& directory);
 
-// A data directory that was named is reached by its socket; otherwise KUBECONFIG counts, then the usual directory.
+// If the user named a data directory, its socket; else the file in KUBECONFIG; else the default directory's socket.
 Result<ClusterAccess> open_access(const std::string& data_dir, bool named);
 
 }  // namespace berth::cli

@@ -29,12 +29,12 @@ users:
 )";
 
 ClusterAccess access_of(const std::string& text) {
-  Result<ClusterAccess> access = access_by_kubeconfig(text, "/nowhere");
+  Result<ClusterAccess> access = access_from_kubeconfig(text, "/nowhere");
   EXPECT_TRUE(access.ok()) << (access.ok() ? "" : access.error().message);
   return access.ok() ? *access : ClusterAccess();
 }
 std::string refusal_of(const std::string& text) {
-  Result<ClusterAccess> access = access_by_kubeconfig(text, "/nowhere");
+  Result<ClusterAccess> access = access_from_kubeconfig(text, "/nowhere");
   return access.ok() ? "accepted" : access.error().message;
 }
 

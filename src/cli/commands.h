@@ -1,6 +1,6 @@
 #pragma once
-// The commands of `berth`. Each is a function of its options that prints and answers the exit code; cli.cc is the
-// table.
+// The commands of `berth`. Each is a function of its options that prints its result and returns the exit code; cli.cc
+// contains the table.
 
 #include <optional>
 #include <string>
@@ -10,16 +10,16 @@ namespace berth::cli {
 
 struct UpOptions {
   std::string data_dir;
-  int api_port = 0;  // 0: as before, or 6443
+  int api_port = 0;  // 0: unchanged, or 6443
   std::string node_name;
-  std::optional<std::string> feature_gates;                        // absent: as before
-  std::optional<std::vector<std::string>> allowed_unsafe_sysctls;  // nothing: as before
+  std::optional<std::string> feature_gates;                        // absent: unchanged
+  std::optional<std::vector<std::string>> allowed_unsafe_sysctls;  // absent: unchanged
   std::vector<std::string> accepted_losses;                        // of the store, by name
 };
 struct DownOptions {
   std::string data_dir;
   bool purge = false;
-  int grace_seconds = -1;  // at most, for each pod; -1: what each of them has
+  int grace_seconds = -1;  // upper limit for each pod; -1: its own grace period
 };
 int up(const UpOptions& options);
 int down(const DownOptions& options);
@@ -35,7 +35,7 @@ int image_import(const std::string& data_dir, const std::string& file, const std
 int image_list(const std::string& data_dir, bool json);
 int image_remove(const std::string& data_dir, const std::string& reference);
 
-// The roles, wired in main/: they run until told to stop.
+// The roles, implemented in main/: they run until they are stopped by a signal.
 struct Roles {
   int (*server)(const std::string& data_dir);
   int (*agent)(const std::string& data_dir);

@@ -14,16 +14,16 @@ bool colours() {
 
 }  // namespace
 
-Step::Step(std::string title) : title_(std::move(title)) {}
+ProgressStep::ProgressStep(std::string title) : title_(std::move(title)) {}
 
-void Step::done(std::string_view detail) {
+void ProgressStep::done(std::string_view detail) {
   auto spent = std::chrono::duration_cast<std::chrono::milliseconds>(watch_.spent()).count();
   std::printf("  %s %-24s %-44.*s %5lld ms\n", colours() ? "\033[32m✓\033[0m" : "✓", title_.c_str(),
               static_cast<int>(detail.size()), detail.data(), static_cast<long long>(spent));
   std::fflush(stdout);
 }
 
-void Step::failed() {
+void ProgressStep::failed() {
   std::printf("  %s %s\n", colours() ? "\033[31m✗\033[0m" : "✗", title_.c_str());
   std::fflush(stdout);
 }
@@ -34,7 +34,7 @@ int fail(const Error& error) {
   return 1;
 }
 
-void say(std::string_view line) {
+void print_line(std::string_view line) {
   std::printf("%.*s\n", static_cast<int>(line.size()), line.data());
   std::fflush(stdout);
 }

@@ -1,5 +1,5 @@
 #pragma once
-// What commands print: one line a step, with its time; colour where standard output is a terminal.
+// Output of commands: one line per step with its duration; colours if standard output is a terminal.
 
 #include <chrono>
 #include <string>
@@ -9,7 +9,7 @@
 
 namespace berth::cli {
 
-// The time since it was made.
+// Measures the time since its construction.
 class Stopwatch {
  public:
   std::chrono::nanoseconds spent() const { return std::chrono::steady_clock::now() - start_; }
@@ -18,9 +18,9 @@ class Stopwatch {
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
 };
 
-class Step {
+class ProgressStep {
  public:
-  explicit Step(std::string title);
+  explicit ProgressStep(std::string title);
   // "  ✓ title   detail   12 ms"
   void done(std::string_view detail = {});
   void failed();
@@ -30,7 +30,7 @@ class Step {
   Stopwatch watch_;
 };
 
-int fail(const Error& error);  // "berth: message" on standard error; answers 1
-void say(std::string_view line);
+int fail(const Error& error);  // prints "berth: message" to standard error; returns 1
+void print_line(std::string_view line);
 
 }  // namespace berth::cli

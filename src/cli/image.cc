@@ -1,4 +1,4 @@
-// `berth image ...`: asks the agent over its socket; building needs no cluster.
+// `berth image ...`: sends requests to the agent's socket; building needs no cluster.
 #include <unistd.h>
 
 #include <cstdio>
@@ -15,7 +15,7 @@
 namespace berth::cli {
 namespace {
 
-Result<Value> ask_agent(const std::string& data_dir, std::string method, std::string target) {
+Result<Value> request_agent(const std::string& data_dir, std::string method, std::string target) {
   BERTH_ASSIGN(host::ClusterDir dir, host::open_cluster_dir(data_dir));
   if (!path_exists(dir.agent_socket())) {
     return error(Code::kUnavailable,
@@ -25,11 +25,11 @@ Result<Value> ask_agent(const std::string& data_dir, std::string method, std::st
   http::Endpoint endpoint;
   endpoint.address = "unix:" + dir.agent_socket();
   auto client = http::make_client(loop, endpoint);
-  http::ClientRequest outgoing;
-  outgoing.method = std::move(method);
-  outgoing.target = std::move(target);
+  http::ClientRequest request;
+  request.method = std::move(method);
+  request.target = std::move(target);
   Result<Value> answer = error(Code::kInternal, "no answer");
-  client->send(std::move(outgoing), [&](Result<http::Response> response) {
+  client->send(std::move(request), [&](Result<http::Response> response) {
     if (!response.ok()) {
       answer = response.error();
     } else {
@@ -79,7 +79,7 @@ std::vector<std::string> words(const std::string& text) {
   return out;
 }
 
-// A command given as text: a JSON array, or words.
+// Parses a command: a JSON array, or words separated by spaces.
 Result<std::vector<std::string>> command_words(const std::string& text) {
   std::vector<std::string> out;
   if (trim(text).starts_with("[")) {
@@ -102,17 +102,17 @@ int image_import(const std::string& data_dir, const std::string& file, const std
   ::free(absolute);
   std::string target = "/berth/images?path=" + url_encode(path);
   if (!reference.empty()) target += "&reference=" + url_encode(reference);
-  Result<Value> answer = ask_agent(data_dir, "POST", target);
+  Result<Value> answer = request_agent(data_dir, "POST", target);
   if (!answer.ok()) return fail(answer.error().in("importing " + file));
   print_images((*answer)["images"]);
   return 0;
 }
 
 int image_list(const std::string& data_dir, bool as_json) {
-  Result<Value> answer = ask_agent(data_dir, "GET", "/berth/images");
+  Result<Value> answer = request_agent(data_dir, "GET", "/berth/images");
   if (!answer.ok()) return fail(answer.error());
   if (as_json) {
-    say(json::encode_pretty((*answer)["images"]));
+    print_line(json::encode_pretty((*answer)["images"]));
   } else {
     print_images((*answer)["images"]);
   }
@@ -120,9 +120,9 @@ int image_list(const std::string& data_dir, bool as_json) {
 }
 
 int image_remove(const std::string& data_dir, const std::string& reference) {
-  Result<Value> answer = ask_agent(data_dir, "DELETE", "/berth/images?reference=" + url_encode(reference));
+  Result<Value> answer = request_agent(data_dir, "DELETE", "/berth/images?reference=" + url_encode(reference));
   if (!answer.ok()) return fail(answer.error());
-  say("removed " + reference);
+  print_line("removed " + reference);
   return 0;
 }
 
@@ -152,9 +152,9 @@ int image_build(const ImageBuildOptions& options) {
   std::string output =
       options.output.empty() ? cache + "/build-" + std::to_string(::getpid()) + ".tar" : options.output;
   if (Status made = make_directories(cache); !made.ok()) return fail(made.error());
-  Step step("build " + options.reference);
+  ProgressStep step("build " + options.reference);
   Status built =
-      agent::build_image(build, cache, output, [](std::string_view line) { say("    " + std::string(line)); });
+      agent::build_image(build, cache, output, [](std::string_view line) { print_line("    " + std::string(line)); });
   if (!built.ok()) return fail(built.error());
   step.done();
   if (!options.output.empty()) return 0;

@@ -42,7 +42,7 @@ Status make_cluster_directories(const ClusterDir& dir) {
   return ok_status();
 }
 
-// One `up` or `down` at a time. Held until the process ends.
+// Only one `up` or `down` runs at a time. Held until the process exits.
 Status lock_cluster(const ClusterDir& dir) {
   std::string path = dir.root + "/lock";
   int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
@@ -68,28 +68,28 @@ Status check_port_free(int port) {
   return ok_status();
 }
 
-// The node's namespaces, fresh unless something of ours still lives in them: containers, or the server's own address
-// there.
-Status prepare_space(const ClusterDir& dir, const host::Settings& settings, bool something_runs) {
+// Creates the node's namespaces anew, unless processes of this cluster still use them: containers, or a server that
+// listens there.
+Status prepare_node_space(const ClusterDir& dir, const host::ClusterSettings& settings, bool something_runs) {
   bool keep = host::node_space_exists(dir) && (something_runs || !host::node_processes(dir).empty());
   if (!keep) BERTH_TRY(host::destroy_node_space(dir));
   return host::make_node_space(dir, {settings.api_service_ip, settings.dns_service_ip});
 }
 
-// A line for the shell. KUBECONFIG is a list with colons between its files.
-std::string how_to_reach(const std::string& kubeconfig) {
+// A command that selects the kubeconfig. KUBECONFIG is a list separated by colons.
+std::string kubeconfig_command(const std::string& kubeconfig) {
   return (kubeconfig.find(':') == std::string::npos ? "export KUBECONFIG=" : "kubectl --kubeconfig=") +
          shell_word(kubeconfig);
 }
 
-// "what, was up; restarted once, at ..."
-std::string detail(const ClusterDir& dir, const std::string& role, std::string what, bool was_up) {
+// "what (was up); restarted once, at ..."
+std::string role_detail(const ClusterDir& dir, const std::string& role, std::string what, bool was_up) {
   if (was_up) what += " (was up)";
   const std::string restarts = host::describe(host::read_restarts(dir.restarts(), role));
   return restarts.empty() ? what : what + "; " + restarts;
 }
 
-// A supervisor that was started from the program that runs here.
+// True if the process runs the same executable as this one.
 bool is_this_program(int pid) {
   struct stat ours {
   }, theirs{};
@@ -98,45 +98,45 @@ bool is_this_program(int pid) {
          ours.st_ino == theirs.st_ino;
 }
 
-Status bring_up(const ClusterDir& dir, const host::Settings& settings) {
+Status bring_up(const ClusterDir& dir, const host::ClusterSettings& settings) {
   const host::DaemonSpec server = host::server_daemon(dir), agent = host::agent_daemon(dir),
                          supervisor = host::supervisor_daemon(dir);
   const bool server_was_up = host::daemon_is_ready(server), agent_was_up = host::daemon_is_ready(agent);
   const std::optional<int> supervised = host::running_daemon(supervisor.pid_file);
   const bool nothing_to_do =
       server_was_up && agent_was_up && supervised && is_this_program(*supervised) && host::daemon_is_ready(supervisor);
-  // One that waits before it starts something again, or is about to, is in the way; what it looks after goes on.
+  // A waiting or starting supervisor would interfere; the daemons that it supervises continue.
   if (!nothing_to_do) BERTH_TRY(host::stop_daemon(supervisor.pid_file, 5s, SIGTERM));
   const bool server_runs = host::running_daemon(server.pid_file).has_value(),
              agent_runs = host::running_daemon(agent.pid_file).has_value();
   if (!server_runs) BERTH_TRY(check_port_free(settings.api_port));
 
-  Step space("node surroundings");
-  BERTH_TRY(prepare_space(dir, settings, server_runs || agent_runs));
+  ProgressStep space("node surroundings");
+  BERTH_TRY(prepare_node_space(dir, settings, server_runs || agent_runs));
   space.done("network and mount namespace");
-  Step both("API server"), node("node agent");
+  ProgressStep both("API server"), node("node agent");
   if (!nothing_to_do) {
-    BERTH_ASSIGN(host::Started started, host::start_daemon(supervisor));
-    BERTH_ASSIGN(const std::string word, host::await_word(supervisor, started, 40s));
+    BERTH_ASSIGN(host::StartedDaemon started, host::start_daemon(supervisor));
+    BERTH_ASSIGN(const std::string word, host::await_report(supervisor, started, 40s));
     if (word.empty()) return host::failed_start(supervisor, word);
-    if (word != "READY") return error(Code::kInternal, word);  // it speaks for the server and the agent
+    if (word != "READY") return error(Code::kInternal, word);  // the message is about the server or the agent
   }
-  both.done(detail(dir, "server", "https://127.0.0.1:" + std::to_string(settings.api_port), server_was_up));
-  node.done(detail(dir, "agent", "node " + settings.node_name + " is Ready", agent_was_up));
+  both.done(role_detail(dir, "server", "https://127.0.0.1:" + std::to_string(settings.api_port), server_was_up));
+  node.done(role_detail(dir, "agent", "node " + settings.node_name + " is Ready", agent_was_up));
   return ok_status();
 }
 
-// Objects on which the server died again and again.
-void say_what_is_left_alone(const ClusterDir& dir) {
+// Prints the quarantined objects: the server died on them repeatedly.
+void print_quarantined(const ClusterDir& dir) {
   for (const controllers::Death& one : controllers::HandlingRecord::quarantined_in(dir.run())) {
-    say("left alone  " + one.key + ": the server died " + std::to_string(one.times) + " times while the controller " +
-        one.controller + " handled it; change or delete it to end that");
+    print_line("left alone  " + one.key + ": the server died " + std::to_string(one.times) +
+               " times while the controller " + one.controller + " handled it; change or delete it to end that");
   }
 }
 
-// All that a cluster that is down has on disk.
+// Deletes all files of a cluster that is down.
 int purge(const ClusterDir& dir) {
-  Step data("data");
+  ProgressStep data("data");
   for (const std::string& path :
        {dir.node(), dir.root + "/store", dir.pki(), dir.logs(), dir.kubeconfig(), dir.settings(), dir.store_witness(),
         dir.root + "/lock", dir.reserve(), dir.root + "/cache"}) {
@@ -148,23 +148,23 @@ int purge(const ClusterDir& dir) {
   return 0;
 }
 
-// SIGUSR1: end the pods in order, then yourself. SIGTERM would leave them running for the next agent.
-Status end_pods(const ClusterDir& dir, const DownOptions& options) {
-  constexpr int kLookMs = 100;
+// SIGUSR1: the agent stops the pods in order, then exits. SIGTERM would leave them running for the next agent.
+Status stop_pods(const ClusterDir& dir, const DownOptions& options) {
+  constexpr int kPollMs = 100;
   constexpr Duration kQuiet = 2s, kMargin = 10s;
   const std::optional<int> agent = host::running_daemon(dir.agent_pid());
   if (!agent) return host::stop_daemon(dir.agent_pid(), 5s, SIGUSR1);
-  const Fd end(static_cast<int>(
-      ::syscall(SYS_pidfd_open, *agent, 0)));  // -1 where it has just ended: poll waits out its time then
+  // -1 if the process has just exited: poll() then waits for its timeout.
+  const Fd end(static_cast<int>(::syscall(SYS_pidfd_open, *agent, 0)));
   ::kill(*agent, SIGUSR1);
   const Stopwatch watch;
-  // Until it says what it waits for: as long as a pod of which it knows nothing gets.
+  // Until the agent reports its progress: the grace period of a pod that it knows nothing about.
   Duration longest =
       options.grace_seconds < 0 ? agent::PodShutdown::kUnknownGrace : std::chrono::seconds(options.grace_seconds);
   bool said = false, read = false;
   while (host::running_daemon(dir.agent_pid()) && watch.spent() < longest + kMargin) {
     pollfd waiting{end.get(), POLLIN, 0};
-    ::poll(&waiting, 1, kLookMs);
+    ::poll(&waiting, 1, kPollMs);
     const std::vector<agent::ShutdownLine> lines = agent::read_shutdown_progress(dir.shutdown_progress());
     std::vector<std::string> pods;
     std::int64_t most = 0;
@@ -181,14 +181,15 @@ Status end_pods(const ClusterDir& dir, const DownOptions& options) {
     constexpr std::size_t kShown = 10;
     const std::size_t more = pods.size() > kShown ? pods.size() - kShown : 0;
     pods.resize(pods.size() - more);
-    say("  waiting for " + join(pods, ", ") + (more > 0 ? " and " + std::to_string(more) + " more" : "") +
-        "; --grace SECONDS bounds that");
+    print_line("  waiting for " + join(pods, ", ") + (more > 0 ? " and " + std::to_string(more) + " more" : "") +
+               "; --grace SECONDS bounds that");
   }
   return host::stop_daemon(dir.agent_pid(), 5s, SIGTERM);
 }
 
-// What `up` was told takes the place of what the cluster was told before.
-Status take_options(const ClusterDir& dir, const UpOptions& options, bool server_runs, host::Settings& settings) {
+// Options of this `up` replace those that the cluster was started with.
+Status apply_options(const ClusterDir& dir, const UpOptions& options, bool server_runs,
+                     host::ClusterSettings& settings) {
   if (options.api_port != 0 && options.api_port != settings.api_port) {
     if (server_runs) {
       return error(Code::kInvalid, "the cluster in " + dir.root + " is up on port " +
@@ -209,18 +210,19 @@ Status take_options(const ClusterDir& dir, const UpOptions& options, bool server
   if (options.allowed_unsafe_sysctls) {
     settings.allowed_unsafe_sysctls.clear();
     for (const std::string& one : *options.allowed_unsafe_sysctls) {
-      if (one.empty()) continue;  // --allowed-unsafe-sysctls= takes them all away
+      if (one.empty()) continue;  // an empty value removes all of them
       if (Status valid = agent::check_sysctl_pattern(one); !valid.ok())
         return valid.error().in("--allowed-unsafe-sysctls");
       settings.allowed_unsafe_sysctls.push_back(one);
     }
-    if (host::running_daemon(dir.agent_pid())) say("the node obeys --allowed-unsafe-sysctls from its next start on");
+    if (host::running_daemon(dir.agent_pid()))
+      print_line("the node obeys --allowed-unsafe-sysctls from its next start on");
   }
   return ok_status();
 }
 
-// For the server that is started next.
-Status hand_over_accepted_losses(const ClusterDir& dir, const std::vector<std::string>& names, bool server_runs) {
+// For the next server.
+Status store_accepted_losses(const ClusterDir& dir, const std::vector<std::string>& names, bool server_runs) {
   std::string losses;
   for (const std::string& name : names) {
     if (!store::loss_named(name)) {
@@ -234,7 +236,7 @@ Status hand_over_accepted_losses(const ClusterDir& dir, const std::vector<std::s
                                      " is up, so its store was read without a loss; --accept-loss is not needed");
   }
   if (!losses.empty()) return write_file(dir.accepted_losses(), losses, 0600);
-  ::unlink(dir.accepted_losses().c_str());  // of one that did not come up
+  ::unlink(dir.accepted_losses().c_str());  // left by a server that did not come up
   return ok_status();
 }
 
@@ -246,25 +248,25 @@ int up(const UpOptions& options) {
   Result<ClusterDir> dir = host::open_cluster_dir(options.data_dir);
   if (!dir.ok()) return fail(dir.error());
   if (Status owned = host::check_ownership(*dir); !owned.ok()) return fail(owned.error());
-  // Before anything is made or written: a refused port leaves nothing behind.
+  // Before anything is created or written: a refused port must leave no files.
   const bool fresh = !path_exists(dir->settings());
-  if (const int port = options.api_port != 0 ? options.api_port : host::Settings().api_port; fresh) {
+  if (const int port = options.api_port != 0 ? options.api_port : host::ClusterSettings().api_port; fresh) {
     if (Status is_free = check_port_free(port); !is_free.ok()) return fail(is_free.error());
   }
   if (Status made = make_cluster_directories(*dir); !made.ok()) return fail(made.error());
   if (Status locked = lock_cluster(*dir); !locked.ok()) return fail(locked.error());
-  host::spend_reserve(*dir);
-  Result<host::Settings> settings = host::load_settings(*dir);
+  host::free_reserve(*dir);
+  Result<host::ClusterSettings> settings = host::load_settings(*dir);
   if (!settings.ok()) return fail(settings.error());
   const bool server_runs = host::running_daemon(dir->server_pid()).has_value();
-  if (Status taken = take_options(*dir, options, server_runs, *settings); !taken.ok()) return fail(taken.error());
-  if (Status told = hand_over_accepted_losses(*dir, options.accepted_losses, server_runs); !told.ok())
+  if (Status taken = apply_options(*dir, options, server_runs, *settings); !taken.ok()) return fail(taken.error());
+  if (Status told = store_accepted_losses(*dir, options.accepted_losses, server_runs); !told.ok())
     return fail(told.error());
   if (Status saved = host::save_settings(*dir, *settings); !saved.ok()) return fail(saved.error());
   if (Status status = bring_up(*dir, *settings); !status.ok()) return fail(status.error());
-  host::keep_reserve(*dir);
-  say_what_is_left_alone(*dir);
-  say("\n  " + how_to_reach(dir->kubeconfig()));
+  host::allocate_reserve(*dir);
+  print_quarantined(*dir);
+  print_line("\n  " + kubeconfig_command(dir->kubeconfig()));
   return 0;
 }
 
@@ -273,24 +275,24 @@ int down(const DownOptions& options) {
   Result<ClusterDir> dir = host::open_cluster_dir(options.data_dir);
   if (!dir.ok()) return fail(dir.error());
   if (!path_exists(dir->settings())) {
-    say("nothing to stop: there is no cluster in " + dir->root);
+    print_line("nothing to stop: there is no cluster in " + dir->root);
     return 0;
   }
   if (Status locked = lock_cluster(*dir); !locked.ok()) return fail(locked.error());
-  host::spend_reserve(*dir);
-  // What a killed daemon left behind lies there too.
+  host::free_reserve(*dir);
+  // The run directory also contains what a killed daemon left.
   if (!path_exists(dir->run())) {
-    say("nothing to stop: the cluster in " + dir->root + " is down");
+    print_line("nothing to stop: the cluster in " + dir->root + " is down");
     return options.purge ? purge(*dir) : 0;
   }
 
-  // It would start again what is stopped here.
+  // Stop the supervisor first: it would restart the daemons.
   if (Status stopped = host::stop_daemon(dir->supervisor_pid(), 5s, SIGTERM); !stopped.ok())
     return fail(stopped.error());
-  Step pods("pods and node agent");
+  ProgressStep pods("pods and node agent");
   if (!host::running_daemon(dir->agent_pid()) && host::node_space_exists(*dir) && !host::node_processes(*dir).empty()) {
-    // The containers of an agent that has died are ended in order, too. Without one they are killed below.
-    if (Result<host::Started> agent = host::start_daemon(host::agent_daemon(*dir)); agent.ok())
+    // The containers of a dead agent are stopped in order by a new one. If it does not start, they are killed below.
+    if (Result<host::StartedDaemon> agent = host::start_daemon(host::agent_daemon(*dir)); agent.ok())
       ::close(agent->ready_fd);
   }
   if (host::running_daemon(dir->agent_pid())) {
@@ -299,9 +301,10 @@ int down(const DownOptions& options) {
     Status told =
         options.grace_seconds < 0 ? ok_status() : write_file(dir->grace(), std::to_string(options.grace_seconds));
     if (!told.ok())
-      say("each pod gets its own time to end: " + told.error().message);  // a full disk must not keep the cluster up
+      print_line("each pod gets its own time to end: " +
+                 told.error().message);  // a full disk must not prevent the shutdown
   }
-  Status status = end_pods(*dir, options);
+  Status status = stop_pods(*dir, options);
   std::string killed;
   for (const agent::ShutdownLine& line : agent::read_shutdown_progress(dir->shutdown_progress())) {
     if (line.killed) killed += "  killed after " + std::to_string(line.seconds) + " s: " + line.pod + "\n";
@@ -309,13 +312,13 @@ int down(const DownOptions& options) {
   if (status.ok()) status = host::destroy_node_space(*dir);
   if (!status.ok()) return fail(status.error());
   pods.done(killed.empty() ? "stopped" : "stopped; not all pods ended by themselves");
-  if (!killed.empty()) say(killed.substr(0, killed.size() - 1));
-  Step server("API server");
+  if (!killed.empty()) print_line(killed.substr(0, killed.size() - 1));
+  ProgressStep server("API server");
   status = host::stop_daemon(dir->server_pid(), 10s, SIGTERM);
   if (status.ok()) status = remove_all(dir->run());
   if (!status.ok()) return fail(status.error());
   server.done("stopped");
-  if (!options.purge) host::keep_reserve(*dir);
+  if (!options.purge) host::allocate_reserve(*dir);
   return options.purge ? purge(*dir) : 0;
 }
 
@@ -324,16 +327,16 @@ int status(const std::string& data_dir) {
   if (!dir.ok()) return fail(dir.error());
   if (!path_exists(dir->settings()))
     return fail(error(Code::kNotFound, "there is no cluster in " + dir->root + "; make one with berth up"));
-  Result<host::Settings> settings = host::load_settings(*dir);
+  Result<host::ClusterSettings> settings = host::load_settings(*dir);
   if (!settings.ok()) return fail(settings.error());
   auto describe = [](const std::optional<int>& pid) {
     return pid ? "running, pid " + std::to_string(*pid) : std::string("not running");
   };
   std::optional<int> server = host::running_daemon(dir->server_pid()), agent = host::running_daemon(dir->agent_pid());
-  say("data        " + dir->root);
+  print_line("data        " + dir->root);
   const std::optional<int> supervisor = host::running_daemon(dir->supervisor_pid());
   auto role = [&](const std::string& name, const std::optional<int>& pid, const std::string& what) {
-    const host::Restarts restarts = host::read_restarts(dir->restarts(), name);
+    const host::RestartHistory restarts = host::read_restarts(dir->restarts(), name);
     std::string out = describe(pid);
     if (!pid && supervisor && restarts.next)
       out += ": " + restarts.next->why + ", " + host::describe(*restarts.next, std::chrono::system_clock::now());
@@ -341,18 +344,18 @@ int status(const std::string& data_dir) {
     const std::string before = host::describe(restarts);
     return before.empty() ? out : out + "; " + before;
   };
-  say("API server  " + role("server", server, "https://127.0.0.1:" + std::to_string(settings->api_port)));
-  say("node agent  " + role("agent", agent, "node " + settings->node_name));
+  print_line("API server  " + role("server", server, "https://127.0.0.1:" + std::to_string(settings->api_port)));
+  print_line("node agent  " + role("agent", agent, "node " + settings->node_name));
   const bool some = server || agent || supervisor, all = server && agent && supervisor;
-  say("supervisor  " + describe(supervisor) +
-      (server && agent && !supervisor ? ": what ends now is not started again" : ""));
-  say("kubeconfig  " + dir->kubeconfig());
-  say_what_is_left_alone(*dir);
+  print_line("supervisor  " + describe(supervisor) +
+             (server && agent && !supervisor ? ": what ends now is not started again" : ""));
+  print_line("kubeconfig  " + dir->kubeconfig());
+  print_quarantined(*dir);
   const std::string up = "berth up --data-dir " + dir->root;
-  if (!some) say("down        " + up + " starts what is missing");
+  if (!some) print_line("down        " + up + " starts what is missing");
   if (some && !all)
-    say("incomplete  " + (supervisor ? "the supervisor starts what is missing; " + up + " does so at once"
-                                     : up + " starts what is missing"));
+    print_line("incomplete  " + (supervisor ? "the supervisor starts what is missing; " + up + " does so at once"
+                                            : up + " starts what is missing"));
   return all ? 0 : 3;
 }
 

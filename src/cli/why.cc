@@ -18,7 +18,7 @@ namespace {
 
 constexpr Duration kAnswer = 10s;
 
-// What is asked for and not known is fetched in rounds, each round at once.
+// Fetches missing objects in rounds; the requests of a round run in parallel.
 class FetchedSource final : public berth::why::Source {
  public:
   FetchedSource(Loop& loop, client::Client& client) : loop_(loop), client_(client) {}
@@ -29,19 +29,19 @@ class FetchedSource final : public berth::why::Source {
     return lists_.get({resource, {options.ns, options.label_selector, options.field_selector}});
   }
 
-  bool complete() const override { return objects_.wanted.empty() && lists_.wanted.empty(); }
+  bool complete() const override { return objects_.missing.empty() && lists_.missing.empty(); }
 
   Status fetch() {
-    waiting_ = objects_.wanted.size() + lists_.wanted.size();
-    for (const ObjectKey& key : std::exchange(objects_.wanted, {})) {
+    waiting_ = objects_.missing.size() + lists_.missing.size();
+    for (const ObjectKey& key : std::exchange(objects_.missing, {})) {
       client_.get(key.first, key.second,
-                  [this, key](Result<Value> answer) { take(objects_.known[key], std::move(answer)); });
+                  [this, key](Result<Value> answer) { store_answer(objects_.answers[key], std::move(answer)); });
     }
-    for (const ListKey& key : std::exchange(lists_.wanted, {})) {
+    for (const ListKey& key : std::exchange(lists_.missing, {})) {
       const auto& [ns, labels, fields] = key.second;
       client_.list(key.first, {ns, labels, fields}, [this, key](Result<client::List> answer) {
-        if (!answer.ok()) return take(lists_.known[key], Result<std::vector<Value>>(answer.error()));
-        take(lists_.known[key], Result<std::vector<Value>>(std::move(answer->items)));
+        if (!answer.ok()) return store_answer(lists_.answers[key], Result<std::vector<Value>>(answer.error()));
+        store_answer(lists_.answers[key], Result<std::vector<Value>>(std::move(answer->items)));
       });
     }
     const TimerId limit = loop_.after(kAnswer, [this] {
@@ -61,19 +61,19 @@ class FetchedSource final : public berth::why::Source {
   using ListKey = std::pair<api::Resource, std::tuple<std::string, std::string, std::string>>;
 
   template <class Key, class Answer>
-  struct Asked {
-    std::map<Key, Answer> known;
-    std::set<Key> wanted;
+  struct FetchCache {
+    std::map<Key, Answer> answers;
+    std::set<Key> missing;
     Answer get(const Key& key) {
-      if (auto found = known.find(key); found != known.end()) return found->second;
-      wanted.insert(key);
+      if (auto found = answers.find(key); found != answers.end()) return found->second;
+      missing.insert(key);
       return {};
     }
   };
 
-  // What is not there, or a kind that this server does not know, is an answer too.
+  // A missing object, or a kind that this server does not have, is an answer, too.
   template <class Answer>
-  void take(Answer& into, Result<Answer> answer) {
+  void store_answer(Answer& into, Result<Answer> answer) {
     if (answer.ok()) {
       into = std::move(*answer);
     } else if (answer.error().code != Code::kNotFound && !failure_) {
@@ -84,8 +84,8 @@ class FetchedSource final : public berth::why::Source {
 
   Loop& loop_;
   client::Client& client_;
-  Asked<ObjectKey, Value> objects_;
-  Asked<ListKey, std::vector<Value>> lists_;
+  FetchCache<ObjectKey, Value> objects_;
+  FetchCache<ListKey, std::vector<Value>> lists_;
   std::size_t waiting_ = 0;
   std::optional<Error> failure_;
 };
@@ -107,8 +107,8 @@ Result<berth::why::Question> question_of(const WhyOptions& options, const Cluste
   return question;
 }
 
-berth::why::Style style_of_terminal() {
-  berth::why::Style style;
+berth::why::RenderStyle style_of_terminal() {
+  berth::why::RenderStyle style;
   const char* no_colour = std::getenv("NO_COLOR");
   style.colours = ::isatty(STDOUT_FILENO) != 0 && !(no_colour && *no_colour);
   winsize size{};
@@ -133,10 +133,10 @@ int why(const WhyOptions& options) {
   }
   if (!report.ok()) return fail(report.error());
   if (options.output == "json") {
-    say(json::encode_pretty(berth::why::to_json(*report, loop.now())));
+    print_line(json::encode_pretty(berth::why::to_json(*report, loop.now())));
   } else {
     const std::string text = berth::why::render(*report, loop.now(), style_of_terminal());
-    say(std::string_view(text).substr(0, text.size() - 1));
+    print_line(std::string_view(text).substr(0, text.size() - 1));
   }
   return report->waiting() ? 3 : 0;
 }

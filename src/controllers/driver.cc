@@ -13,49 +13,50 @@ namespace berth::controllers {
 namespace {
 
 constexpr Duration kLongPlan = 200us;
-constexpr int kFirstWrites = 16;  // chains of one plan at once; doubles with each success up to writes_in_flight
+// chains of one plan that run at once; doubles with each success up to writes_in_flight
+constexpr int kFirstWrites = 16;
 
-// How one action went.
+// Result of one action.
 enum class Outcome {
   kDone,
-  kStale,   // it met a state that the caches do not show yet, or nothing is known: look again
-  kFailed,  // refused: back off
-  kMoot,    // its namespace is going away, and the object with it: nothing to be done, and nothing to be told
+  kStale,                 // the caches do not contain the object's present version, or the outcome is unknown: requeue
+  kFailed,                // refused: requeue with back-off
+  kNamespaceTerminating,  // the namespace is being deleted, and the object with it: no requeue, no event
 };
 
-// A key that is not looked at.
-struct Aside {
+// A key that is not planned.
+struct PausedKey {
   std::uint64_t version = 0;
   Duration until{};  // monotonic
   bool quarantined = false;
 };
 
-// One plan being carried out.
+// One plan that is being executed.
 struct Run {
   std::string key;
   Plan plan;
   Duration started{};
-  Duration rest_until{};  // the key's next plan comes no earlier
+  Duration pause_until{};  // the key's next plan does not start earlier
   std::size_t next_chain = 0;
   int in_flight = 0;
   int window = kFirstWrites;
   bool stale = false;
   bool failed = false;
   std::string why;  // the text of the first refusal
-  bool moot = false;
-  void note(Outcome outcome) {
+  bool namespace_terminating = false;
+  void add_outcome(Outcome outcome) {
     stale |= outcome == Outcome::kStale;
     failed |= outcome == Outcome::kFailed;
-    moot |= outcome == Outcome::kMoot;
+    namespace_terminating |= outcome == Outcome::kNamespaceTerminating;
   }
-  bool goes_on() const { return !stale && !failed && !moot; }
-  // What the caches included when the plan was made.
-  std::vector<std::pair<const Informer*, std::int64_t>> seen;
+  bool may_continue() const { return !stale && !failed && !namespace_terminating; }
+  // Each watched informer's revision when the plan was computed.
+  std::vector<std::pair<const Informer*, std::int64_t>> revisions;
 
-  // What has to be seen before the next plan: waits still open, and the timer that bounds them.
+  // Waits for the caches that must end before the key's next plan, and the timer that bounds them.
   int waits = 0;
-  bool all_waits_known = false;
-  bool concluded = false;
+  bool all_waits_added = false;
+  bool finished = false;
   TimerId timer = 0;
 };
 using RunPtr = std::shared_ptr<Run>;
@@ -216,14 +217,14 @@ api::Name name_of_key(std::string_view key) {
   return api::Name{std::string(parts.before), std::string(parts.after)};
 }
 
-Watching watch_self(Informer& informer) {
-  return Watching{&informer, [](const Value& before, const Value& after, Keys& keys) {
-                    add_once(keys, key_of(after.is_null() ? before : after));
-                  }};
+WatchedCollection watch_self(Informer& informer) {
+  return WatchedCollection{&informer, [](const Value& before, const Value& after, Keys& keys) {
+                             add_once(keys, key_of(after.is_null() ? before : after));
+                           }};
 }
 
-Watching watch_owner(Informer& informer, std::string_view api_group, std::string_view kind) {
-  return Watching{
+WatchedCollection watch_owner(Informer& informer, std::string_view api_group, std::string_view kind) {
+  return WatchedCollection{
       &informer,
       [group = std::string(api_group), kind = std::string(kind)](const Value& before, const Value& after, Keys& keys) {
         for (const Value* object : {&before, &after}) {
@@ -235,12 +236,14 @@ Watching watch_owner(Informer& informer, std::string_view api_group, std::string
       }};
 }
 
-Watching watch_mapped(Informer& informer, KeyMapping mapping) { return Watching{&informer, std::move(mapping)}; }
+WatchedCollection watch_mapped(Informer& informer, KeyMapping mapping) {
+  return WatchedCollection{&informer, std::move(mapping)};
+}
 
 // --- The driver
 
-struct Driver::State : std::enable_shared_from_this<Driver::State> {
-  State(InformerSet& informers, std::unique_ptr<Controller> owned, Options options)
+struct Driver::Impl : std::enable_shared_from_this<Driver::Impl> {
+  Impl(InformerSet& informers, std::unique_ptr<Controller> owned, Options options)
       : informers(informers),
         runtime(informers.runtime()),
         controller(std::move(owned)),
@@ -249,50 +252,50 @@ struct Driver::State : std::enable_shared_from_this<Driver::State> {
         queue(runtime, this->options.backoff, [this] { pump(); }),
         budget(this->options.writes),
         recorder(runtime, informers.client(), controller->component()),
-        notices(runtime, informers.client(), controller->component()) {
+        own_recorder(runtime, informers.client(), controller->component()) {
     if (this->options.field_manager.empty()) this->options.field_manager = controller->component();
     record = this->options.record;
     if (!record) return;
     slot = record->slot_of(controller->name());
     for (const Death& one : record->quarantined(controller->name())) {
-      if (one.key.starts_with(kChangeOf)) changes_left_alone[one.key] = 0;
+      if (one.key.starts_with(kChangePrefix)) quarantined_changes[one.key] = 0;
     }
   }
 
   void start();
   void pump();
-  void begin(const std::string& key);
-  void do_first(const RunPtr& run, std::size_t at);
+  void start_plan(const std::string& key);
+  void run_first(const RunPtr& run, std::size_t at);
   void start_chains(const RunPtr& run);
-  void step(const RunPtr& run, std::size_t chain, std::size_t at);
-  void finish_sequence(const RunPtr& run, const std::vector<Action>* rest, std::size_t at);
+  void run_chain(const RunPtr& run, std::size_t chain, std::size_t at);
+  void run_sequence(const RunPtr& run, const std::vector<Action>* rest, std::size_t at);
   void wait_for_caches(const RunPtr& run);
-  void conclude(const RunPtr& run);
-  void release(const std::string& key);
+  void finish(const RunPtr& run);
+  void release_key(const std::string& key);
 
-  Value subject(const std::string& key) const;
-  void read_change(const Watching& watched, const Value& before, const Value& after);
-  bool is_change_left_alone(const std::string& resource, const Value& before, const Value& after);
-  void quarantine();
-  bool is_aside(const std::string& key);
-  bool is_held_back(const std::string& key);
+  Value object_of_key(const std::string& key) const;
+  void on_change(const WatchedCollection& watched, const Value& before, const Value& after);
+  bool is_quarantined_change(const std::string& resource, const Value& before, const Value& after);
+  void load_quarantine();
+  bool is_paused(const std::string& key);
+  bool is_over_budget(const std::string& key);
   void set_aside(const std::string& key, const std::string& why);
-  // Runs `body`; what it throws sets the key aside. False where it threw.
+  // Runs `body`; an exception sets the key aside. False if there was one.
   template <class Body>
   bool guarded(const std::string& key, Body body);
 
   void execute(const RunPtr& run, const Action& action, ActionDone done);
   void send(const Action& action, const api::WriteOptions& write, client::Client::Done callback);
-  void answered(const RunPtr& run, const Action& action, const Value& cached, Result<Value> answer, ActionDone done);
-  void read_again(const RunPtr& run, const Action& action, const Value& cached, const Error& why, ActionDone done);
-  void refused(const RunPtr& run, const Action& action, const Error& error);
-  void emit(const EventSpec& spec, const std::string& more = {});
+  void on_answer(const RunPtr& run, const Action& action, const Value& cached, Result<Value> answer, ActionDone done);
+  void reread(const RunPtr& run, const Action& action, const Value& cached, const Error& why, ActionDone done);
+  void on_refused(const RunPtr& run, const Action& action, const Error& error);
+  void emit(const EventSpec& spec, const std::string& detail = {});
 
   Informer* informer_of(const Action& action) const { return informers.find(action.resource); }
-  std::int64_t seen_by(const RunPtr& run, const Informer* informer) const;
-  void expect_revision(const RunPtr& run, const Action& action, std::int64_t revision);
-  void expect_moved_on(const RunPtr& run, const Action& action, const Value& cached);
-  Task wait_over(const RunPtr& run);
+  std::int64_t revision_seen(const RunPtr& run, const Informer* informer) const;
+  void await_revision(const RunPtr& run, const Action& action, std::int64_t revision);
+  void await_change(const RunPtr& run, const Action& action, const Value& cached);
+  Task make_wait(const RunPtr& run);
 
   InformerSet& informers;
   Runtime& runtime;
@@ -301,44 +304,44 @@ struct Driver::State : std::enable_shared_from_this<Driver::State> {
   Counters counters;
   WorkQueue queue;
   WriteBudget budget;
-  std::map<std::string, Aside> aside;
+  std::map<std::string, PausedKey> paused_keys;
   std::map<std::string, std::uint64_t>
-      changes_left_alone;  // by change_key(): what the object asks for; 0: not seen yet
+      quarantined_changes;  // by change_key(): the object's hash; 0: object not seen yet
   HandlingRecord* record = nullptr;
   int slot = -1;
   EventRecorder recorder;
-  // Of what the driver itself has to tell: a controller that writes in a loop has used up what the other allows for an
-  // object.
-  EventRecorder notices;
-  std::vector<Watching> watching;
+  // For the driver's own events. Not `recorder`: a controller that writes in a loop has used up that recorder's
+  // allowance for the object.
+  EventRecorder own_recorder;
+  std::vector<WatchedCollection> watching;
   std::vector<std::unique_ptr<Subscription>> subscriptions;
   std::size_t unsynced = 0;
   bool pumping = false;  // a pump task is posted
   int running = 0;       // plans being carried out
 };
 
-void Driver::State::start() {
+void Driver::Impl::start() {
   watching = controller->watches();
   unsynced = watching.size();
-  for (Watching& one : watching) {
+  for (WatchedCollection& one : watching) {
     subscriptions.push_back(one.informer->subscribe(
-        [this, watched = &one](const Value& before, const Value& after) { read_change(*watched, before, after); }));
+        [this, watched = &one](const Value& before, const Value& after) { on_change(*watched, before, after); }));
     one.informer->when_synced([weak = weak_from_this()] {
       auto self = weak.lock();
       if (!self || --self->unsynced > 0) return;
-      self->quarantine();
+      self->load_quarantine();
       self->pump();
     });
   }
 }
 
-void Driver::State::read_change(const Watching& watched, const Value& before, const Value& after) {
+void Driver::Impl::on_change(const WatchedCollection& watched, const Value& before, const Value& after) {
   const Value& object = after.is_null() ? before : after;
   const std::string& resource = watched.informer->resource().resource;
-  if (!changes_left_alone.empty() && is_change_left_alone(resource, before, after)) return;
+  if (!quarantined_changes.empty() && is_quarantined_change(resource, before, after)) return;
   const Value& metadata = object["metadata"];
   const std::string_view ns = metadata["namespace"].as_string(), name = metadata["name"].as_string();
-  const HandlingRecord::Note note(record, slot, resource, ns, name);
+  const HandlingRecord::Mark mark(record, slot, resource, ns, name);
   Keys keys;
   try {
     const InvariantsThrow throwing;
@@ -350,90 +353,91 @@ void Driver::State::read_change(const Watching& watched, const Value& before, co
   for (const std::string& key : keys) queue.add(key);
 }
 
-// --- Keys that are not looked at, or not now
+// --- Keys that are not planned, or not now
 
-// An object whose changes the server died on reading, until it is another one.
-bool Driver::State::is_change_left_alone(const std::string& resource, const Value& before, const Value& after) {
+// A change of an object that the server died on while reading its changes is skipped while the object's hash is the
+// same.
+bool Driver::Impl::is_quarantined_change(const std::string& resource, const Value& before, const Value& after) {
   const Value& object = after.is_null() ? before : after;
   const std::string key = change_key(resource, api::namespace_of(object), api::name_of(object));
-  const auto found = changes_left_alone.find(key);
-  if (found == changes_left_alone.end()) return false;
-  const std::uint64_t version = version_of(after);
+  const auto found = quarantined_changes.find(key);
+  if (found == quarantined_changes.end()) return false;
+  const std::uint64_t version = desired_hash(after);
   if (version != 0 && found->second == 0) {
     found->second = version;
     log_warning(controller->name(), "left alone: the server died on it", {{"object", key}});
-    notices.event(after, kWarning, "Quarantined",
-                  quarantine_message({controller->name(), key, HandlingRecord::kDeathsToQuarantine}));
+    own_recorder.event(after, kWarning, "Quarantined",
+                       quarantine_message({controller->name(), key, HandlingRecord::kDeathsToQuarantine}));
   }
   if (version != 0 && found->second == version) return true;
-  changes_left_alone.erase(found);
+  quarantined_changes.erase(found);
   record->forget(controller->name(), key);
-  return version == 0;  // deleted, and nobody had heard of it
+  return version == 0;  // deleted, and no controller has seen it
 }
 
-Value Driver::State::subject(const std::string& key) const {
-  return watching.empty() ? Value() : controller->subject(key, *watching.front().informer);
+Value Driver::Impl::object_of_key(const std::string& key) const {
+  return watching.empty() ? Value() : controller->object_of_key(key, *watching.front().informer);
 }
 
-void Driver::State::quarantine() {
+void Driver::Impl::load_quarantine() {
   if (!record) return;
   for (const Death& one : record->quarantined(controller->name())) {
-    const auto change = changes_left_alone.find(one.key);
-    if (change != changes_left_alone.end() && change->second != 0) continue;
-    const Value object = change == changes_left_alone.end() ? subject(one.key) : Value();
+    const auto change = quarantined_changes.find(one.key);
+    if (change != quarantined_changes.end() && change->second != 0) continue;
+    const Value object = change == quarantined_changes.end() ? object_of_key(one.key) : Value();
     if (object.is_null()) {
       record->forget(one.controller, one.key);
-      changes_left_alone.erase(one.key);
+      quarantined_changes.erase(one.key);
       continue;
     }
-    aside[one.key] = Aside{version_of(object), Duration::max(), true};
+    paused_keys[one.key] = PausedKey{desired_hash(object), Duration::max(), true};
     log_warning(controller->name(), "left alone: the server died on it",
                 {{"object", one.key}, {"times", std::to_string(one.times)}});
-    notices.event(object, kWarning, "Quarantined", quarantine_message(one));
+    own_recorder.event(object, kWarning, "Quarantined", quarantine_message(one));
   }
 }
 
-bool Driver::State::is_aside(const std::string& key) {
-  if (aside.empty()) return false;
-  const auto found = aside.find(key);
-  if (found == aside.end()) return false;
-  const Aside& one = found->second;
-  if (one.version == version_of(subject(key)) && runtime.monotonic() < one.until) return true;
+bool Driver::Impl::is_paused(const std::string& key) {
+  if (paused_keys.empty()) return false;
+  const auto found = paused_keys.find(key);
+  if (found == paused_keys.end()) return false;
+  const PausedKey& one = found->second;
+  if (one.version == desired_hash(object_of_key(key)) && runtime.monotonic() < one.until) return true;
   if (one.quarantined && record) record->forget(controller->name(), key);
-  aside.erase(found);
+  paused_keys.erase(found);
   return false;
 }
 
-void Driver::State::set_aside(const std::string& key, const std::string& why) {
+void Driver::Impl::set_aside(const std::string& key, const std::string& why) {
   log_error(controller->name(), "cannot handle an object", {{"object", key}, {"error", why}});
-  const Value object = subject(key);
-  aside[key] = Aside{version_of(object), runtime.monotonic() + kSetAside, false};
+  const Value object = object_of_key(key);
+  paused_keys[key] = PausedKey{desired_hash(object), runtime.monotonic() + kSetAside, false};
   queue.add_after(key, kSetAside);
   if (object.is_null()) return;
-  notices.event(object, kWarning, "SetAside",
-                "The controller " + controller->name() + " cannot handle this object: " + why +
-                    ". It is tried again when the object is changed, or in five minutes");
+  own_recorder.event(object, kWarning, "SetAside",
+                     "The controller " + controller->name() + " cannot handle this object: " + why +
+                         ". It is tried again when the object is changed, or in five minutes");
 }
 
-bool Driver::State::is_held_back(const std::string& key) {
-  const Duration wait = budget.wait(key, runtime.monotonic());
+bool Driver::Impl::is_over_budget(const std::string& key) {
+  const Duration wait = budget.delay_for(key, runtime.monotonic());
   if (wait == Duration::zero()) return false;
   queue.add_after(key, wait);
-  if (!budget.tell(key)) return true;
+  if (!budget.should_report_delay(key)) return true;
   const int rate = static_cast<int>(budget.per_second(key));
   log_warning(controller->name(), "writes held back", {{"object", key}, {"per second", std::to_string(rate)}});
-  const Value object = subject(key);
+  const Value object = object_of_key(key);
   if (object.is_null()) return true;
-  notices.event(object, kWarning, "WritesHeldBack",
-                "The controller " + controller->name() +
-                    " writes for this object again and again, as if something undid it. It goes on with about " +
-                    std::to_string(rate) + " writes a second; kubectl get events shows what it does");
+  own_recorder.event(object, kWarning, "WritesHeldBack",
+                     "The controller " + controller->name() +
+                         " writes for this object again and again, as if something undid it. It goes on with about " +
+                         std::to_string(rate) + " writes a second; kubectl get events shows what it does");
   return true;
 }
 
 template <class Body>
-bool Driver::State::guarded(const std::string& key, Body body) {
-  const HandlingRecord::Note note(record, slot, key);
+bool Driver::Impl::guarded(const std::string& key, Body body) {
+  const HandlingRecord::Mark mark(record, slot, key);
   try {
     body();
     return true;
@@ -443,8 +447,8 @@ bool Driver::State::guarded(const std::string& key, Body body) {
   return false;
 }
 
-// One key a turn of the loop, so that a storm of keys does not hold up everything else.
-void Driver::State::pump() {
+// One key per task of the loop, so that thousands of ready keys do not delay other tasks.
+void Driver::Impl::pump() {
   counters.depth.set(static_cast<std::int64_t>(queue.ready()));
   if (pumping || unsynced > 0 || queue.ready() == 0 || running >= options.keys_in_flight) return;
   pumping = true;
@@ -454,21 +458,21 @@ void Driver::State::pump() {
     self->pumping = false;
     if (self->running >= self->options.keys_in_flight) return;
     if (auto key = self->queue.pop()) {
-      if (self->is_aside(*key) || self->is_held_back(*key)) {
+      if (self->is_paused(*key) || self->is_over_budget(*key)) {
         self->queue.done(*key);
       } else {
-        self->begin(*key);
+        self->start_plan(*key);
       }
     }
     self->pump();
   });
 }
 
-void Driver::State::begin(const std::string& key) {
+void Driver::Impl::start_plan(const std::string& key) {
   auto run = std::make_shared<Run>();
   run->key = key;
   run->started = runtime.monotonic();
-  for (const Watching& one : watching) run->seen.emplace_back(one.informer, one.informer->revision());
+  for (const WatchedCollection& one : watching) run->revisions.emplace_back(one.informer, one.informer->revision());
   counters.plans.add();
   const bool planned_well = guarded(key, [&] {
     const InvariantsThrow throwing;
@@ -481,73 +485,77 @@ void Driver::State::begin(const std::string& key) {
   budget.set_members(key, static_cast<int>(std::min<std::size_t>(run->plan.members, INT32_MAX)), runtime.monotonic());
   const Duration planned = runtime.monotonic();
   if (planned - run->started > kLongPlan)
-    run->rest_until = planned + std::min<Duration>((planned - run->started) * run->plan.rest, 1s);
+    run->pause_until = planned + std::min<Duration>((planned - run->started) * run->plan.pause_factor, 1s);
   for (const EventSpec& spec : run->plan.events) emit(spec);
   if (!run->plan.problem.empty()) {
     log_debug(controller->name(), "no plan", {{"key", key}, {"problem", run->plan.problem}});
     run->failed = true;
   }
   ++running;
-  do_first(run, 0);
+  run_first(run, 0);
 }
 
-void Driver::State::do_first(const RunPtr& run, std::size_t at) {
-  if (at >= run->plan.first.size() || !run->goes_on()) return start_chains(run);
+void Driver::Impl::run_first(const RunPtr& run, std::size_t at) {
+  if (at >= run->plan.first.size() || !run->may_continue()) return start_chains(run);
   execute(run, run->plan.first[at], [this, run, at](Outcome outcome) {
-    run->note(outcome);
-    do_first(run, at + 1);
+    run->add_outcome(outcome);
+    run_first(run, at + 1);
   });
 }
 
-void Driver::State::start_chains(const RunPtr& run) {
-  while (run->next_chain < run->plan.chains.size() && run->goes_on() && run->in_flight < run->window) {
+void Driver::Impl::start_chains(const RunPtr& run) {
+  while (run->next_chain < run->plan.chains.size() && run->may_continue() && run->in_flight < run->window) {
     ++run->in_flight;
-    step(run, run->next_chain++, 0);
+    run_chain(run, run->next_chain++, 0);
   }
   if (run->in_flight > 0) return;
-  if (run->failed && run->plan.explain) std::exchange(run->plan.explain, nullptr)(run->why, run->plan.otherwise);
-  const std::vector<Action>* rest = run->failed ? &run->plan.otherwise : run->goes_on() ? &run->plan.then : nullptr;
-  finish_sequence(run, rest, 0);
+  if (run->failed && run->plan.explain_refusal)
+    std::exchange(run->plan.explain_refusal, nullptr)(run->why, run->plan.otherwise);
+  const std::vector<Action>* rest = run->failed           ? &run->plan.otherwise
+                                    : run->may_continue() ? &run->plan.then
+                                                          : nullptr;
+  run_sequence(run, rest, 0);
 }
 
-void Driver::State::step(const RunPtr& run, std::size_t chain, std::size_t at) {
+void Driver::Impl::run_chain(const RunPtr& run, std::size_t chain, std::size_t at) {
   execute(run, run->plan.chains[chain][at], [this, run, chain, at](Outcome outcome) {
     if (outcome == Outcome::kDone) {
       run->window = std::min(run->window * 2, options.writes_in_flight);
-      if (at + 1 < run->plan.chains[chain].size()) return step(run, chain, at + 1);
+      if (at + 1 < run->plan.chains[chain].size()) return run_chain(run, chain, at + 1);
     } else {
-      run->note(outcome);
+      run->add_outcome(outcome);
     }
     --run->in_flight;
     start_chains(run);
   });
 }
 
-void Driver::State::finish_sequence(const RunPtr& run, const std::vector<Action>* rest, std::size_t at) {
+void Driver::Impl::run_sequence(const RunPtr& run, const std::vector<Action>* rest, std::size_t at) {
   if (!rest || at >= rest->size()) return wait_for_caches(run);
   execute(run, (*rest)[at], [this, run, rest, at](Outcome outcome) {
-    if (outcome == Outcome::kDone) return finish_sequence(run, rest, at + 1);
-    run->note(outcome);
+    if (outcome == Outcome::kDone) return run_sequence(run, rest, at + 1);
+    run->add_outcome(outcome);
     wait_for_caches(run);
   });
 }
 
-// The key stays taken until the caches show what was written: its next plan would otherwise start from the past.
-void Driver::State::wait_for_caches(const RunPtr& run) {
+// The key stays locked until the caches contain the plan's writes: its next plan would otherwise be computed from the
+// state before them.
+void Driver::Impl::wait_for_caches(const RunPtr& run) {
   counters.seconds.observe(std::chrono::duration<double>(runtime.monotonic() - run->started).count());
   --running;
-  run->all_waits_known = true;
-  if (run->waits == 0) return conclude(run);
+  run->all_waits_added = true;
+  if (run->waits == 0) return finish(run);
   run->timer = runtime.after(options.own_writes_wait, [weak = weak_from_this(), run] {
     run->timer = 0;
-    if (auto self = weak.lock()) self->conclude(run);
+    if (auto self = weak.lock()) self->finish(run);
   });
   pump();
 }
 
-void Driver::State::conclude(const RunPtr& run) {
-  if (run->concluded) return;
-  run->concluded = true;
+void Driver::Impl::finish(const RunPtr& run) {
+  if (run->finished) return;
+  run->finished = true;
   if (run->timer) runtime.cancel(run->timer);
   if (run->failed || run->stale) {
     queue.add_failed(run->key);
@@ -556,53 +564,54 @@ void Driver::State::conclude(const RunPtr& run) {
     if (record && record->has_deaths()) record->forget(controller->name(), run->key);
   }
   if (run->plan.requeue_delay) queue.add_after(run->key, std::max<Duration>(*run->plan.requeue_delay, 1ms));
-  const Duration rest = run->rest_until - runtime.monotonic();
-  if (rest <= Duration::zero()) return release(run->key);
+  const Duration rest = run->pause_until - runtime.monotonic();
+  if (rest <= Duration::zero()) return release_key(run->key);
   runtime.after(rest, [weak = weak_from_this(), key = run->key] {
-    if (auto self = weak.lock()) self->release(key);
+    if (auto self = weak.lock()) self->release_key(key);
   });
 }
 
-void Driver::State::release(const std::string& key) {
+void Driver::Impl::release_key(const std::string& key) {
   queue.done(key);
   pump();
 }
 
-Task Driver::State::wait_over(const RunPtr& run) {
+Task Driver::Impl::make_wait(const RunPtr& run) {
   ++run->waits;
   return [weak = weak_from_this(), run] {
     auto self = weak.lock();
-    if (self && --run->waits == 0 && run->all_waits_known) self->conclude(run);
+    if (self && --run->waits == 0 && run->all_waits_added) self->finish(run);
   };
 }
 
-void Driver::State::expect_revision(const RunPtr& run, const Action& action, std::int64_t revision) {
+void Driver::Impl::await_revision(const RunPtr& run, const Action& action, std::int64_t revision) {
   Informer* informer = informer_of(action);
-  if (informer && revision > informer->revision()) informer->when_seen(revision, wait_over(run));
+  if (informer && revision > informer->revision()) informer->when_seen(revision, make_wait(run));
 }
 
-void Driver::State::expect_moved_on(const RunPtr& run, const Action& action, const Value& cached) {
+void Driver::Impl::await_change(const RunPtr& run, const Action& action, const Value& cached) {
   Informer* informer = informer_of(action);
   if (!informer || cached.is_null()) return;
   informer->when_moved_on(action.name, std::string(api::uid_of(cached)), std::string(api::resource_version_of(cached)),
-                          wait_over(run));
+                          make_wait(run));
 }
 
-std::int64_t Driver::State::seen_by(const RunPtr& run, const Informer* informer) const {
-  for (const auto& [one, revision] : run->seen) {
+std::int64_t Driver::Impl::revision_seen(const RunPtr& run, const Informer* informer) const {
+  for (const auto& [one, revision] : run->revisions) {
     if (one == informer) return revision;
   }
   return informer ? informer->revision() : 0;
 }
 
-void Driver::State::emit(const EventSpec& spec, const std::string& more) {
-  recorder.event(spec.object, spec.type, spec.reason, spec.message + more);
+void Driver::Impl::emit(const EventSpec& spec, const std::string& detail) {
+  recorder.event(spec.object, spec.type, spec.reason, spec.message + detail);
 }
 
-void Driver::State::execute(const RunPtr& run, const Action& action, ActionDone done) {
+void Driver::Impl::execute(const RunPtr& run, const Action& action, ActionDone done) {
   counters.actions.add();
   const Informer* informer = informer_of(action);
-  // What the cache shows before the write: a change of it is how the write is recognised where no answer tells.
+  // The cached object before the write. If the answer is lost, a change of the cached object shows that the write was
+  // applied.
   Value cached = informer ? informer->get(action.name) : Value();
   api::WriteOptions write;
   write.subresource = action.subresource;
@@ -610,18 +619,18 @@ void Driver::State::execute(const RunPtr& run, const Action& action, ActionDone 
   write.force = action.force;
   auto callback = [weak = weak_from_this(), run, action = &action, cached,
                    done = std::move(done)](Result<Value> answer) mutable {
-    if (auto self = weak.lock()) self->answered(run, *action, cached, std::move(answer), std::move(done));
+    if (auto self = weak.lock()) self->on_answer(run, *action, cached, std::move(answer), std::move(done));
   };
   if (action.verb != Action::Verb::kConfirm) budget.spend(run->key, 1, runtime.monotonic());
   if (guarded(run->key, [&] { send(action, write, std::move(callback)); })) return;
-  // Nobody will answer.
+  // The callback is destroyed and will not be called.
   run->failed = true;
   runtime.post([weak = weak_from_this(), run] {
     if (auto self = weak.lock()) self->wait_for_caches(run);
   });
 }
 
-void Driver::State::send(const Action& action, const api::WriteOptions& write, client::Client::Done callback) {
+void Driver::Impl::send(const Action& action, const api::WriteOptions& write, client::Client::Done callback) {
   client::Client& client = informers.client();
   switch (action.verb) {
     case Action::Verb::kCreate: return client.create(action.resource, action.object, write, std::move(callback));
@@ -635,25 +644,25 @@ void Driver::State::send(const Action& action, const api::WriteOptions& write, c
   }
 }
 
-void Driver::State::answered(const RunPtr& run, const Action& action, const Value& cached, Result<Value> answer,
+void Driver::Impl::on_answer(const RunPtr& run, const Action& action, const Value& cached, Result<Value> answer,
                              ActionDone done) {
-  const HandlingRecord::Note note(record, slot, run->key);
+  const HandlingRecord::Mark mark(record, slot, run->key);
   if (answer.ok()) {
     if (action.verb == Action::Verb::kConfirm) {
       const Value& found = answer.value();
       const std::string& exact = action.options.resource_version;
       const bool holds = exact.empty() ? !api::is_terminating(found) : api::resource_version_of(found) == exact;
       if (holds && api::uid_of(found) == api::uid_of(action.object)) return done(Outcome::kDone);
-      expect_revision(run, action, api::resource_version_number(answer.value()));
+      await_revision(run, action, api::resource_version_number(answer.value()));
       return done(Outcome::kStale);
     }
     if (action.verb == Action::Verb::kDelete) {
-      // The answer may be a Status or an object; what counts is that the cache stops showing what was deleted.
-      expect_moved_on(run, action, action.object);
+      // The answer may be a Status or an object; wait until the cache no longer contains the deleted object.
+      await_change(run, action, action.object);
     } else if (action.verb == Action::Verb::kCreateSub) {
-      expect_moved_on(run, action, cached);
+      await_change(run, action, cached);
     } else {
-      expect_revision(run, action, api::resource_version_number(answer.value()));
+      await_revision(run, action, api::resource_version_number(answer.value()));
     }
     for (EventSpec spec : action.on_success) {
       if (spec.object.is_null()) spec.object = answer.value();
@@ -665,30 +674,31 @@ void Driver::State::answered(const RunPtr& run, const Action& action, const Valu
   switch (error.code) {
     case Code::kNotFound:
       if (action.verb == Action::Verb::kCreate || action.verb == Action::Verb::kCreateSub)
-        break;  // its namespace, its object
-      // Already gone: what a delete wanted, and what a change could not know.
-      expect_moved_on(run, action, action.verb == Action::Verb::kDelete ? action.object : cached);
+        break;  // the namespace, or the object of the subresource, does not exist
+      // The object is gone already: success for a delete, a stale cache for an update.
+      await_change(run, action, action.verb == Action::Verb::kDelete ? action.object : cached);
       return done(action.verb == Action::Verb::kDelete ? Outcome::kDone : Outcome::kStale);
     case Code::kConflict:
       counters.conflicts.add();
       if (action.verb == Action::Verb::kDelete) {
-        expect_moved_on(run, action, action.object);
+        await_change(run, action, action.object);
         return done(Outcome::kStale);
       }
-      return read_again(run, action, cached, error, std::move(done));
+      return reread(run, action, cached, error, std::move(done));
     case Code::kAlreadyExists:
-    case Code::kUnknown: return read_again(run, action, cached, error, std::move(done));
+    case Code::kUnknown: return reread(run, action, cached, error, std::move(done));
     case Code::kForbidden:
-      if (action.verb == Action::Verb::kCreate && has_cause(error, "NamespaceTerminating")) return done(Outcome::kMoot);
+      if (action.verb == Action::Verb::kCreate && has_cause(error, "NamespaceTerminating"))
+        return done(Outcome::kNamespaceTerminating);
       break;
     default: break;
   }
-  refused(run, action, error);
+  on_refused(run, action, error);
   done(Outcome::kFailed);
 }
 
-void Driver::State::read_again(const RunPtr& run, const Action& action, const Value& cached, const Error& why,
-                               ActionDone done) {
+void Driver::Impl::reread(const RunPtr& run, const Action& action, const Value& cached, const Error& why,
+                          ActionDone done) {
   informers.client().get(action.resource, action.name,
                          [weak = weak_from_this(), run, action = &action, cached, why,
                           done = std::move(done)](Result<Value> found) mutable {
@@ -696,26 +706,27 @@ void Driver::State::read_again(const RunPtr& run, const Action& action, const Va
                            if (!self) return;
                            if (!found.ok() && found.error().code != Code::kNotFound) return done(Outcome::kFailed);
                            if (!found.ok()) {
-                             self->expect_moved_on(run, *action, cached);
+                             self->await_change(run, *action, cached);
                              return done(Outcome::kStale);
                            }
                            const std::int64_t revision = api::resource_version_number(found.value());
                            if (why.code == Code::kAlreadyExists) {
                              const Informer* informer = self->informer_of(*action);
-                             if (!informer || revision <= self->seen_by(run, informer)) {
-                               self->refused(run, *action, why);  // the plan knew of it: it is somebody else's
+                             if (!informer || revision <= self->revision_seen(run, informer)) {
+                               // the plan's cache contained it: it belongs to another owner
+                               self->on_refused(run, *action, why);
                                return done(Outcome::kFailed);
                              }
                            }
-                           self->expect_revision(run, *action, revision);
+                           self->await_revision(run, *action, revision);
                            done(Outcome::kStale);
                          });
 }
 
-void Driver::State::refused(const RunPtr& run, const Action& action, const Error& error) {
+void Driver::Impl::on_refused(const RunPtr& run, const Action& action, const Error& error) {
   if (run->why.empty()) run->why = error.message;
   counters.failures.add();
-  // A server that cannot be reached is no news about the object.
+  // An unreachable server says nothing about the object: emit no event.
   if (error.code == Code::kUnavailable || error.code == Code::kTimeout) return;
   log_warning(
       controller->name(), "write refused",
@@ -727,22 +738,22 @@ Driver::Driver(InformerSet& informers, std::unique_ptr<Controller> controller)
     : Driver(informers, std::move(controller), Options()) {}
 
 Driver::Driver(InformerSet& informers, std::unique_ptr<Controller> controller, Options options)
-    : state_(std::make_shared<State>(informers, std::move(controller), std::move(options))) {
-  state_->start();
+    : impl_(std::make_shared<Impl>(informers, std::move(controller), std::move(options))) {
+  impl_->start();
 }
 
-// Callbacks under way keep nothing alive: they look for the state and find it gone.
+// Callbacks in flight hold weak pointers only and do nothing once the state is destroyed.
 Driver::~Driver() = default;
 
-void Driver::poke(const std::string& key) { state_->queue.add(key); }
+void Driver::enqueue(const std::string& key) { impl_->queue.add(key); }
 
-void Driver::clock_moved() { state_->queue.add_waiting(); }
+void Driver::on_clock_changed() { impl_->queue.add_waiting(); }
 
 bool Driver::idle() const {
-  return state_->queue.idle() && state_->running == 0 && state_->recorder.pending() == 0 &&
-         state_->notices.pending() == 0;
+  return impl_->queue.idle() && impl_->running == 0 && impl_->recorder.pending() == 0 &&
+         impl_->own_recorder.pending() == 0;
 }
 
-Controller& Driver::controller() { return *state_->controller; }
+Controller& Driver::controller() { return *impl_->controller; }
 
 }  // namespace berth::controllers

@@ -24,15 +24,15 @@ Value thing(const api::Resource&, std::string_view kind, std::string_view name) 
       {{"apiVersion", "v1"}, {"kind", kind}, {"metadata", Value::object({{"name", name}, {"namespace", "default"}})}});
 }
 
-// Wants a ConfigMap "<secret>" for every Secret, with data "copied".
+// Creates a ConfigMap "<secret>" for every Secret, with data "copied".
 class Copier final : public Controller {
  public:
   Copier(InformerSet& informers, int* plans)
       : secrets_(informers.get(kSecrets)), maps_(informers.get(kConfigMaps)), plans_(plans) {}
   std::string name() const override { return "copier"; }
   std::string component() const override { return "copy-controller"; }
-  std::vector<Watching> watches() override {
-    std::vector<Watching> out;
+  std::vector<WatchedCollection> watches() override {
+    std::vector<WatchedCollection> out;
     out.push_back(watch_self(secrets_));
     out.push_back(watch_self(maps_));
     return out;
@@ -121,7 +121,7 @@ TEST_F(DriverTest, DoesNotActAgainBeforeItSawItsOwnWrites) {
   api.hold(false);
   api.calls.clear();
   api.hold(true);
-  driver->poke("default/b");  // the secret is not in the cache yet
+  driver->enqueue("default/b");  // the secret is not in the cache yet
   runtime.settle();
   api.hold(false);
   runtime.settle();
@@ -142,8 +142,8 @@ TEST_F(DriverTest, WaitsForTheCacheOnlySoLong) {
   runtime.settle();
   EXPECT_FALSE(map("a").is_null());
   EXPECT_GT(plans, before);
-  api.hold(true);  // its own write is never told
-  driver->poke("default/a");
+  api.hold(true);  // the watch never delivers its own write
+  driver->enqueue("default/a");
   Value wrong = map("a");
   api.put(kSecrets, thing(kSecrets, "Secret", "b"));
   runtime.settle();
@@ -156,7 +156,7 @@ TEST_F(DriverTest, ConflictsReadAgainAndPlanAgain) {
   start();
   secret("a", 1);
   runtime.settle();
-  // Somebody changes the map while our cache lags; the update meets a conflict and is made again later.
+  // Another client changes the map while the driver's cache is stale; the update meets a conflict and is retried.
   api.hold(true);
   Value foreign = map("a");
   foreign.set("label", "x");
@@ -209,7 +209,7 @@ TEST_F(DriverTest, RefusedWritesBackOffAndAreTold) {
   EXPECT_EQ(failed["type"].as_string(), "Warning");
 }
 
-// While the namespace goes, nothing is made in it.
+// Refuses creates, as a server whose namespace is being deleted does.
 class GoingNamespace final : public client::Client {
  public:
   GoingNamespace(Runtime& runtime, client::Client& api) : runtime_(runtime), api_(api) {}
@@ -295,7 +295,7 @@ TEST_F(DriverTest, DeletesExactlyWhatItSaw) {
   runtime.settle();
   api.hold(true);
   api.erase(kConfigMaps, {"default", "a"});
-  api.put(kConfigMaps, thing(kConfigMaps, "ConfigMap", "a"));  // another one of that name
+  api.put(kConfigMaps, thing(kConfigMaps, "ConfigMap", "a"));  // another incarnation of that name
   const std::string uid = map("a")["metadata"]["uid"].str();
   api.hold(false);
   api.erase(kSecrets, {"default", "a"});
@@ -321,8 +321,8 @@ class Chains final : public Controller {
   explicit Chains(InformerSet& informers, Plan (*make)()) : maps_(informers.get(kSecrets)), make_(make) {}
   std::string name() const override { return "chains"; }
   std::string component() const override { return "chains"; }
-  std::vector<Watching> watches() override {
-    std::vector<Watching> out;
+  std::vector<WatchedCollection> watches() override {
+    std::vector<WatchedCollection> out;
     out.push_back(watch_self(maps_));
     return out;
   }
@@ -399,16 +399,16 @@ TEST_F(DriverTest, ForeignObjectsInTheWayAreAFailureOnlyWhenKnown) {
   informers.get(kConfigMaps);
   driver = std::make_unique<Driver>(informers, std::make_unique<Chains>(informers, insist), options);
   runtime.settle();
-  api.hold(true);  // the cache does not know of it: nobody's fault
+  api.hold(true);  // the cache does not contain it: a conflict, not a failure
   api.put(kConfigMaps, thing(kConfigMaps, "ConfigMap", "a"));
-  driver->poke("default/start");
+  driver->enqueue("default/start");
   runtime.settle();
   EXPECT_EQ(calls("get configmaps"), 1u);
   EXPECT_EQ(events().size(), 0u);
   api.hold(false);
   runtime.settle();
   driver = std::make_unique<Driver>(informers, std::make_unique<Chains>(informers, insist), options);
-  driver->poke("default/start");
+  driver->enqueue("default/start");
   runtime.settle();
   EXPECT_EQ(events().size(), 1u);
 }
@@ -423,7 +423,7 @@ TEST_F(DriverTest, ConfirmSeesPastTheCache) {
         plan.add_chain({confirm(kSecrets, target), create(kConfigMaps, thing(kConfigMaps, "ConfigMap", "child"))});
         return plan;
       }));
-  // The owner starts to be deleted just when the plan is carried out.
+  // The owner's deletion starts just when the plan is executed.
   owner.mut("metadata").set("deletionTimestamp", "2026-01-01T00:00:00Z");
   api.hold(true);
   api.put(kSecrets, owner);
@@ -502,14 +502,14 @@ TEST_F(DriverTest, EventsSurviveLostAnswersAndCleaning) {
 
 // --- Objects that cannot be handled
 
-// Touches every Secret once a version, but for those that say how to fail.
+// Writes every Secret once per version, except those whose data names a way to fail.
 class Touchy final : public Controller {
  public:
   explicit Touchy(InformerSet& informers) : secrets_(informers.get(kSecrets)) {}
   std::string name() const override { return "touchy"; }
   std::string component() const override { return "touchy-controller"; }
-  std::vector<Watching> watches() override {
-    std::vector<Watching> out;
+  std::vector<WatchedCollection> watches() override {
+    std::vector<WatchedCollection> out;
     out.push_back(watch_self(secrets_));
     return out;
   }
@@ -565,7 +565,7 @@ TEST_F(TouchyTest, WhatCannotBeHandledIsSetAsideAndTheOthersGoOn) {
   EXPECT_FALSE(is_touched("a") || is_touched("b"));
   EXPECT_EQ(touchy->looks["default/a"], 1) << "not again and again";
   EXPECT_EQ(told("SetAside"), 2);
-  // A status says nothing new; what is asked for does.
+  // A status update does not end the pause; a change of the data does.
   Value a = api.read(kSecrets, {"default", "a"});
   a.set("status", 1);
   api.put(kSecrets, a);
@@ -574,21 +574,21 @@ TEST_F(TouchyTest, WhatCannotBeHandledIsSetAsideAndTheOthersGoOn) {
   put("a", "");
   runtime.advance(1s);
   EXPECT_TRUE(is_touched("a"));
-  // In five minutes it is tried again in any case: the fault may be elsewhere.
+  // After five minutes the key is tried again in any case: the cause may be elsewhere.
   EXPECT_EQ(touchy->looks["default/b"], 1);
   runtime.advance(kSetAside);
   EXPECT_EQ(touchy->looks["default/b"], 2);
 }
 
-// As a server that dies in the middle: nothing of it is cleaned up but by the kernel.
+// As a server that crashes while handling: only the kernel cleans up.
 void die_while_handling(const std::string& directory, const std::string& controller, const std::string& key,
                         const std::string& version = "1") {
   const pid_t child = ::fork();
   if (child == 0) {
     auto record = HandlingRecord::open(directory, version);
     if (!record.ok()) ::_exit(1);
-    { const HandlingRecord::Note done(record->get(), (*record)->slot_of("other"), "default/fine"); }
-    const HandlingRecord::Note note(record->get(), (*record)->slot_of(controller), key);
+    { const HandlingRecord::Mark done(record->get(), (*record)->slot_of("other"), "default/fine"); }
+    const HandlingRecord::Mark mark(record->get(), (*record)->slot_of(controller), key);
     ::kill(::getpid(), SIGKILL);
   }
   int status = 0;
@@ -596,10 +596,10 @@ void die_while_handling(const std::string& directory, const std::string& control
   EXPECT_TRUE(WIFSIGNALED(status));
 }
 
-// A supervisor's children note in its memory, and no disk is written for it.
+// Children of a supervisor write entries into its memory, and no file is written.
 TEST_F(TouchyTest, NotesOfASupervisorsChildrenAreInItsMemory) {
   berth::testing::TestDirectory directory;
-  die_while_handling(directory.path(), "touchy", "default/a");  // without one, as before
+  die_while_handling(directory.path(), "touchy", "default/a");  // without a supervisor
   const pid_t supervisor = ::fork();
   if (supervisor == 0) {
     if (!HandlingRecord::share_with_children().ok()) ::_exit(1);
@@ -639,7 +639,7 @@ TEST_F(TouchyTest, WhatTheServerDiedOnThreeTimesIsLeftAloneUntilItChanges) {
   EXPECT_TRUE(is_touched("b"));
   EXPECT_FALSE(is_touched("a"));
   EXPECT_EQ(told("Quarantined"), 1);
-  // It lasts over a restart in good order; what is deleted is forgotten.
+  // The quarantine survives an orderly restart; deleted objects are forgotten.
   ASSERT_EQ(HandlingRecord::quarantined_in(directory.path()).size(), 1u);
   EXPECT_EQ(HandlingRecord::quarantined_in(directory.path())[0].key, "default/a");
   EXPECT_EQ(HandlingRecord::quarantined_in(directory.path())[0].times, 3);
@@ -649,7 +649,7 @@ TEST_F(TouchyTest, WhatTheServerDiedOnThreeTimesIsLeftAloneUntilItChanges) {
   EXPECT_TRUE(HandlingRecord::quarantined_in(directory.path()).empty());
 }
 
-// Reading what happened to an object may be what ends the server, before anything is planned.
+// The server may die while reading a change, before anything is planned.
 TEST_F(TouchyTest, ChangesThatTheServerDiedOnAreNotRead) {
   berth::testing::TestDirectory directory;
   for (int i = 0; i < 3; ++i) die_while_handling(directory.path(), "touchy", change_key("secrets", "default", "a"));
@@ -695,13 +695,13 @@ TEST(HandlingRecordTest, AnotherVersionAndDamagedFilesStartAnew) {
     ASSERT_TRUE(write_file(directory.path() + "/deaths.json", damage).ok());
     EXPECT_TRUE(HandlingRecord::open(directory.path(), "1").value()->quarantined("a").empty()) << damage;
   }
-  // A key that does not fit is not noted, rather than in part.
+  // A key that does not fit is not stored, rather than truncated.
   auto record = HandlingRecord::open(directory.path(), "1").value();
-  { const HandlingRecord::Note note(record.get(), record->slot_of("a"), std::string(1000, 'x')); }
+  { const HandlingRecord::Mark mark(record.get(), record->slot_of("a"), std::string(1000, 'x')); }
   EXPECT_EQ(record->slot_of(std::string(100, 'c')), -1);
   for (int i = 0; i < 100; ++i) record->slot_of("controller-" + std::to_string(i));
   EXPECT_EQ(record->slot_of("one more"), -1);
-  const HandlingRecord::Note none(record.get(), -1, "default/x");
+  const HandlingRecord::Mark none(record.get(), -1, "default/x");
 }
 
 // --- Writes that are undone
@@ -709,35 +709,35 @@ TEST(HandlingRecordTest, AnotherVersionAndDamagedFilesStartAnew) {
 TEST(WriteBudgetTest, RunsDryAndFillsUp) {
   WriteBudget budget({.burst = 100, .per_second = 10, .burst_per_member = 5, .per_second_per_member = 1});
   Duration now = 1h;
-  EXPECT_EQ(budget.wait("a", now), 0s);
+  EXPECT_EQ(budget.delay_for("a", now), 0s);
   budget.spend("a", 100, now);
-  EXPECT_EQ(budget.wait("a", now), 0s);
+  EXPECT_EQ(budget.delay_for("a", now), 0s);
   budget.spend("a", 1, now);
-  EXPECT_GE(budget.wait("a", now), 1s);
-  EXPECT_EQ(budget.wait("b", now), 0s);
-  EXPECT_TRUE(budget.tell("a"));
-  EXPECT_FALSE(budget.tell("a"));
+  EXPECT_GE(budget.delay_for("a", now), 1s);
+  EXPECT_EQ(budget.delay_for("b", now), 0s);
+  EXPECT_TRUE(budget.should_report_delay("a"));
+  EXPECT_FALSE(budget.should_report_delay("a"));
   now += 2s;
-  EXPECT_EQ(budget.wait("a", now), 0s);
-  // However much one plan writes, the next comes in a few seconds.
+  EXPECT_EQ(budget.delay_for("a", now), 0s);
+  // However much one plan writes, the next one waits a few seconds only.
   budget.spend("a", 1'000'000, now);
-  EXPECT_LE(budget.wait("a", now), 3s);
-  // Members allow more, once.
+  EXPECT_LE(budget.delay_for("a", now), 3s);
+  // More members add tokens, once.
   now += 1h;
   budget.set_members("a", 20, now);
   budget.spend("a", 200, now);
-  EXPECT_EQ(budget.wait("a", now), 0s);
+  EXPECT_EQ(budget.delay_for("a", now), 0s);
   budget.set_members("a", 0, now);
   budget.set_members("a", 20, now);
   budget.spend("a", 1, now);
-  EXPECT_GE(budget.wait("a", now), 1s);
+  EXPECT_GE(budget.delay_for("a", now), 1s);
 }
 
 TEST_F(DriverTest, WhatIsUndoneAgainAndAgainIsHeldBackAndTold) {
   secret("a", 1);
   secret("quiet", 1);
   start();
-  // Somebody takes away at once whatever is made for it.
+  // Another client deletes at once whatever is created for the key.
   for (int i = 0; i < 120'000; ++i) {
     runtime.advance(1ms);
     if (!map("a").is_null()) api.erase(kConfigMaps, {"default", "a"});
@@ -749,7 +749,7 @@ TEST_F(DriverTest, WhatIsUndoneAgainAndAgainIsHeldBackAndTold) {
   EXPECT_GE(made, 1000);
   EXPECT_LE(made, 1000 + 121 * 20);
   EXPECT_EQ(told, 1);
-  // Others are not held back with it.
+  // Other keys are not delayed.
   const int before = plans;
   secret("other", 1);
   runtime.advance(10ms);
@@ -757,14 +757,14 @@ TEST_F(DriverTest, WhatIsUndoneAgainAndAgainIsHeldBackAndTold) {
   EXPECT_GT(plans, before);
 }
 
-// Wants as many ConfigMaps as each Secret says, and then notes on each how many there are: three times over.
+// Creates as many ConfigMaps as each Secret says, and then writes the number on each, three times.
 class Maker final : public Controller {
  public:
   explicit Maker(InformerSet& informers) : secrets_(informers.get(kSecrets)), maps_(informers.get(kConfigMaps)) {}
   std::string name() const override { return "maker"; }
   std::string component() const override { return "make-controller"; }
-  std::vector<Watching> watches() override {
-    std::vector<Watching> out;
+  std::vector<WatchedCollection> watches() override {
+    std::vector<WatchedCollection> out;
     out.push_back(watch_self(secrets_));
     out.push_back(watch_mapped(maps_, [](const Value&, const Value&, Keys& keys) { keys.push_back("default/all"); }));
     return out;

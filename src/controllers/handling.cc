@@ -15,7 +15,7 @@
 namespace berth::controllers {
 namespace {
 
-// A slot: the controller's name and the key, each ended by a zero. An empty key: nothing is being handled.
+// A slot: the controller's name and the key, each ended by a zero byte. An empty key: the controller handles no object.
 constexpr std::size_t kNameBytes = 64, kKeyBytes = 448, kSlotBytes = kNameBytes + kKeyBytes;
 constexpr int kSlots = 64;
 constexpr std::size_t kMapBytes = kSlots * kSlotBytes;
@@ -26,7 +26,7 @@ std::string deaths_path(const std::string& directory) { return directory + "/dea
 
 std::string text_at(const char* from, std::size_t most) { return std::string(from, ::strnlen(from, most)); }
 
-// The first byte last: a note is whole or not there, whenever the process dies.
+// Writes the first byte last: an entry is complete or absent, at whatever moment the process dies.
 void write_key(char* at, std::string_view key) {
   if (key.empty() || key.size() >= kKeyBytes) return;
   std::memcpy(at + 1, key.data() + 1, key.size() - 1);
@@ -47,13 +47,13 @@ std::vector<Death> read_deaths(const std::string& directory, const std::string* 
   return out;
 }
 
-char* shared_notes = nullptr;  // of share_with_children()
+char* shared_slots = nullptr;  // set by share_with_children()
 
 bool leads_to_quarantine(const Death& death) { return death.times >= HandlingRecord::kDeathsToQuarantine; }
 
 }  // namespace
 
-std::uint64_t version_of(const Value& object) {
+std::uint64_t desired_hash(const Value& object) {
   if (object.is_null()) return 0;
   Value asked = object;
   asked.erase("status");
@@ -65,7 +65,7 @@ std::uint64_t version_of(const Value& object) {
 }
 
 std::string change_key(std::string_view resource, std::string_view ns, std::string_view name) {
-  return std::string(kChangeOf) + std::string(resource) + " " + std::string(ns) + (ns.empty() ? "" : "/") +
+  return std::string(kChangePrefix) + std::string(resource) + " " + std::string(ns) + (ns.empty() ? "" : "/") +
          std::string(name);
 }
 
@@ -75,27 +75,27 @@ std::string quarantine_message(const Death& death) {
 }
 
 Status HandlingRecord::share_with_children() {
-  if (shared_notes) return {};
+  if (shared_slots) return {};
   void* map = ::mmap(nullptr, kMapBytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
   if (map == MAP_FAILED) return errno_error("mapping memory for what controllers handle");
-  shared_notes = static_cast<char*>(map);
+  shared_slots = static_cast<char*>(map);
   return {};
 }
 
 Result<std::unique_ptr<HandlingRecord>> HandlingRecord::open(const std::string& directory, const std::string& version) {
-  if (shared_notes) {
-    std::unique_ptr<HandlingRecord> record(new HandlingRecord(directory, version, shared_notes, false));
-    record->count_deaths(shared_notes);
-    // Of a server without a supervisor, or of an earlier release.
+  if (shared_slots) {
+    std::unique_ptr<HandlingRecord> record(new HandlingRecord(directory, version, shared_slots, false));
+    record->count_deaths(shared_slots);
+    // Left by a server without a supervisor, or by an earlier release.
     const Result<std::string> file = read_file(map_path(directory));
     if (file.ok() && file->size() >= kMapBytes) record->count_deaths(file->data());
     ::unlink(map_path(directory).c_str());
-    std::memset(shared_notes, 0, kMapBytes);
+    std::memset(shared_slots, 0, kMapBytes);
     return record;
   }
   const Fd file(::open(map_path(directory).c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
   if (!file) return errno_error("opening " + map_path(directory));
-  // With its blocks: a page that the file system cannot store later would end the process.
+  // Allocate the blocks: writing to a page that the file system cannot store later raises SIGBUS.
   if (const int failed = ::posix_fallocate(file.get(), 0, kMapBytes); failed != 0) {
     errno = failed;
     return errno_error("making room for " + map_path(directory));
@@ -114,21 +114,21 @@ std::vector<Death> HandlingRecord::quarantined_in(const std::string& directory) 
   return out;
 }
 
-HandlingRecord::HandlingRecord(std::string directory, std::string version, char* map, bool of_file)
+HandlingRecord::HandlingRecord(std::string directory, std::string version, char* map, bool file_backed)
     : directory_(std::move(directory)),
       version_(std::move(version)),
       map_(map),
-      of_file_(of_file),
+      file_backed_(file_backed),
       deaths_(read_deaths(directory_, &version_)) {}
 
 HandlingRecord::~HandlingRecord() {
-  if (of_file_) ::munmap(map_, kMapBytes);
+  if (file_backed_) ::munmap(map_, kMapBytes);
 }
 
-void HandlingRecord::count_deaths(const char* notes) {
+void HandlingRecord::count_deaths(const char* slots) {
   bool any = false;
   for (int i = 0; i < kSlots; ++i) {
-    const char* slot = notes + static_cast<std::size_t>(i) * kSlotBytes;
+    const char* slot = slots + static_cast<std::size_t>(i) * kSlotBytes;
     const std::string controller = text_at(slot, kNameBytes), key = text_at(slot + kNameBytes, kKeyBytes);
     if (controller.empty() || key.empty()) continue;
     any = true;
@@ -171,23 +171,23 @@ int HandlingRecord::slot_of(std::string_view controller) {
   return slots_++;
 }
 
-HandlingRecord::Note::Note(HandlingRecord* record, int slot, std::string_view key) { begin(record, slot, key); }
+HandlingRecord::Mark::Mark(HandlingRecord* record, int slot, std::string_view key) { set_key(record, slot, key); }
 
-HandlingRecord::Note::Note(HandlingRecord* record, int slot, std::string_view resource, std::string_view ns,
+HandlingRecord::Mark::Mark(HandlingRecord* record, int slot, std::string_view resource, std::string_view ns,
                            std::string_view name) {
   if (!record || slot < 0) return;
   char key[kKeyBytes];
   std::size_t length = 0;
   for (std::string_view part :
-       {kChangeOf, resource, std::string_view(" "), ns, std::string_view(ns.empty() ? "" : "/"), name}) {
+       {kChangePrefix, resource, std::string_view(" "), ns, std::string_view(ns.empty() ? "" : "/"), name}) {
     if (length + part.size() >= kKeyBytes) return;
     std::memcpy(key + length, part.data(), part.size());
     length += part.size();
   }
-  begin(record, slot, std::string_view(key, length));
+  set_key(record, slot, std::string_view(key, length));
 }
 
-void HandlingRecord::Note::begin(HandlingRecord* record, int slot, std::string_view key) {
+void HandlingRecord::Mark::set_key(HandlingRecord* record, int slot, std::string_view key) {
   if (!record || slot < 0) return;
   at_ = record->map_ + static_cast<std::size_t>(slot) * kSlotBytes + kNameBytes;
   if (*at_) {
@@ -197,7 +197,7 @@ void HandlingRecord::Note::begin(HandlingRecord* record, int slot, std::string_v
   write_key(at_, key);
 }
 
-HandlingRecord::Note::~Note() {
+HandlingRecord::Mark::~Mark() {
   if (!at_) return;
   __atomic_store_n(at_, char{0}, __ATOMIC_RELEASE);
   if (!outer_.empty()) write_key(at_, outer_);

@@ -6,8 +6,9 @@
 namespace berth::controllers {
 namespace {
 
-// How far one plan may overdraw, in seconds of the key's rate: however large it is, the next one comes soon.
-constexpr double kDeepest = 2;
+// How far one plan may overdraw, in seconds of the key's rate: the next plan waits no longer, however many writes there
+// were.
+constexpr double kMaxOverdraftSeconds = 2;
 
 double seconds(Duration time) { return std::chrono::duration<double>(time).count(); }
 
@@ -16,7 +17,7 @@ double seconds(Duration time) { return std::chrono::duration<double>(time).count
 void WriteBudget::refill(Bucket& bucket, Duration now) const {
   bucket.tokens = std::min(burst(bucket), bucket.tokens + rate(bucket) * seconds(now - bucket.at));
   bucket.at = now;
-  if (bucket.tokens > burst(bucket) / 2) bucket.told = false;
+  if (bucket.tokens > burst(bucket) / 2) bucket.reported = false;
 }
 
 WriteBudget::Bucket& WriteBudget::bucket_of(const std::string& key, Duration now) {
@@ -33,26 +34,26 @@ WriteBudget::Bucket& WriteBudget::bucket_of(const std::string& key, Duration now
   return buckets_.emplace(key, Bucket{limits_.burst, now}).first->second;
 }
 
-Duration WriteBudget::wait(const std::string& key, Duration now) {
+Duration WriteBudget::delay_for(const std::string& key, Duration now) {
   auto found = buckets_.find(key);
   if (found == buckets_.end()) return Duration::zero();
   Bucket& bucket = found->second;
   refill(bucket, now);
   if (bucket.tokens >= 0) return Duration::zero();
-  // Until there is a second's worth, so that what is held back comes in one piece.
+  // Wait until the bucket holds one second's worth, so that the delayed writes come in one batch.
   return std::chrono::duration_cast<Duration>(
       std::chrono::duration<double>((rate(bucket) - bucket.tokens) / rate(bucket)));
 }
 
-bool WriteBudget::tell(const std::string& key) {
+bool WriteBudget::should_report_delay(const std::string& key) {
   auto found = buckets_.find(key);
-  return found != buckets_.end() && !std::exchange(found->second.told, true);
+  return found != buckets_.end() && !std::exchange(found->second.reported, true);
 }
 
 void WriteBudget::set_members(const std::string& key, int members, Duration now) {
   Bucket& bucket = bucket_of(key, now);
-  // More members bring their tokens with them, once: fewer, and then as many again, bring none.
-  const int more = std::clamp(members, 0, limits_.most_members) - bucket.members;
+  // Additional members add their tokens once: fewer members, and then as many again, add none.
+  const int more = std::clamp(members, 0, limits_.max_members) - bucket.members;
   if (more <= 0) return;
   bucket.members += more;
   bucket.tokens += limits_.burst_per_member * more;
@@ -60,7 +61,7 @@ void WriteBudget::set_members(const std::string& key, int members, Duration now)
 
 void WriteBudget::spend(const std::string& key, int writes, Duration now) {
   Bucket& bucket = bucket_of(key, now);
-  bucket.tokens = std::max(bucket.tokens - writes, -kDeepest * rate(bucket));
+  bucket.tokens = std::max(bucket.tokens - writes, -kMaxOverdraftSeconds * rate(bucket));
 }
 
 double WriteBudget::per_second(const std::string& key) const {

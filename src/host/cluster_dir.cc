@@ -21,7 +21,7 @@ Result<ClusterDir> open_cluster_dir(const std::string& path) {
     return error(Code::kInvalid, "--data-dir " + berth::quoted(path) + " " + why);
   };
   if (path.empty()) return refused("is empty; name a directory");
-  // The path goes into line-based files and mount options.
+  // The path is used in line-based files and mount options.
   for (const char c : path) {
     if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f)
       return refused("has a control character in it; choose another directory");
@@ -29,7 +29,7 @@ Result<ClusterDir> open_cluster_dir(const std::string& path) {
   std::error_code problem;
   const std::filesystem::path absolute = std::filesystem::absolute(path, problem);
   if (problem) return refused("cannot be used: " + problem.message());
-  // One directory has one name, however it is reached: the cgroups of the cluster and its mounts are found by it.
+  // The same directory must have one name: the cluster's cgroups and mounts are found by it.
   ClusterDir dir{std::filesystem::weakly_canonical(absolute, problem).string()};
   if (problem) return refused("cannot be used: " + problem.message());
   while (dir.root.size() > 1 && dir.root.back() == '/') dir.root.pop_back();

@@ -41,7 +41,7 @@ TEST_F(ClusterDirTest, ADirectoryIsTheSameWhateverItIsCalled) {
     EXPECT_EQ(dir->root, top_ + "/a b");
   }
   EXPECT_EQ(open_cluster_dir(top_ + "/link")->id(), open_cluster_dir(top_ + "/a b")->id());
-  // Below a link, and not there yet.
+  // Below a link, and not existing yet.
   EXPECT_EQ(open_cluster_dir(top_ + "/link/new/one")->root, top_ + "/a b/new/one");
 }
 

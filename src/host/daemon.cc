@@ -20,18 +20,18 @@ namespace berth::host {
 namespace {
 
 constexpr int kReadyFd = 3;
-constexpr int kEndMs = 10'000;  // how long a killed process may take to let go of its files
+constexpr int kEndMs = 10'000;  // time for a killed process to release its files
 constexpr const char* kReadyVariable = "BERTH_READY_FD";
 constexpr const char* kPidFileVariable = "BERTH_PID_FILE";
-constexpr mode_t kStarting = 0600, kReady = 0644;  // of the pid file: a mode takes no room on a full disk
+constexpr mode_t kStarting = 0600, kReady = 0644;  // modes of the pid file: a mode change needs no disk space
 
 constexpr unsigned long kExiting = 0x4;  // PF_EXITING of the kernel's task flags
 
-// What /proc says of a process. Fields 3, 9 and 22 of its stat, counted behind the command name, which may hold
-// anything.
+// Facts about a process from /proc. Fields 3, 9 and 22 of stat, counted after the command name, which may contain any
+// character.
 struct ProcessFacts {
-  std::string start_time;  // empty where there is no such process
-  bool ending = false;     // killed or exiting, but its files and locks may still be held: by other threads of it too
+  std::string start_time;  // empty if there is no such process
+  bool ending = false;     // killed or exiting, but some of its threads may still hold files and locks
 };
 
 ProcessFacts facts_of(int pid) {
@@ -69,8 +69,8 @@ std::string last_lines(const std::string& path) {
   return std::string(tail);
 }
 
-// The limits and the place of the shell that ran `up` are not the daemon's. What may not be set stays as it is.
-void leave_the_shell() {
+// Resets the working directory, umask and limits inherited from the shell. Failures are ignored.
+void reset_inherited_limits() {
   (void)!::chdir("/");
   ::umask(022);
   rlimit files{};
@@ -78,18 +78,18 @@ void leave_the_shell() {
     files.rlim_cur = files.rlim_max;
     ::setrlimit(RLIMIT_NOFILE, &files);
   }
-  // The kernel, where memory runs out, takes any container before it takes one of ours.
+  // Out of memory, the kernel kills any container before a daemon of the cluster.
   Fd score(::open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC));
   if (score) (void)!::write(score.get(), "-999", 4);
 }
 
-// What /proc shows as the arguments of this process, and how much room there is.
+// The memory that /proc shows as this process's arguments, and its size.
 struct ArgumentArea {
   char* begin = nullptr;
   std::size_t size = 0;
 } arguments;
 
-void show_as(const std::vector<std::string>& argv) {
+void set_process_arguments(const std::vector<std::string>& argv) {
   std::string text;
   for (const std::string& word : argv) text += word + '\0';
   if (text.size() > arguments.size) return;
@@ -99,17 +99,17 @@ void show_as(const std::vector<std::string>& argv) {
 
 std::string name_of_process(int pid) { return std::to_string(pid) + " " + facts_of(pid).start_time + "\n"; }
 
-// In the child: everything that is not the daemon's own is left behind.
+// In the child: resets everything inherited that the daemon does not use.
 void become_daemon(const DaemonSpec& spec, int log, int ready) {
   ::setsid();
-  leave_the_shell();
+  reset_inherited_limits();
   ::signal(SIGPIPE, SIG_IGN);
-  // What it is told before it listens is kept for it.
-  sigset_t kept;
-  ::sigemptyset(&kept);
-  ::sigaddset(&kept, SIGTERM);
-  ::sigaddset(&kept, SIGUSR1);
-  ::sigprocmask(SIG_SETMASK, &kept, nullptr);
+  // Signals sent before the daemon handles them stay pending.
+  sigset_t signals;
+  ::sigemptyset(&signals);
+  ::sigaddset(&signals, SIGTERM);
+  ::sigaddset(&signals, SIGUSR1);
+  ::sigprocmask(SIG_SETMASK, &signals, nullptr);
   const int null = ::open("/dev/null", O_RDWR);
   ::dup2(null, 0);
   ::dup2(log, 1);
@@ -120,10 +120,10 @@ void become_daemon(const DaemonSpec& spec, int log, int ready) {
   ::setenv(kPidFileVariable, spec.pid_file.c_str(), 1);
 }
 
-// `in_child` does not return.
+// Forks; the child runs `in_child`, which does not return.
 template <class F>
-Result<Started> start(const DaemonSpec& spec, F in_child) {
-  // Both above 3, which is closed in the child.
+Result<StartedDaemon> start(const DaemonSpec& spec, F in_child) {
+  // Descriptors above 3, which dup2 replaces in the child.
   Fd log(::open(spec.log_file.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640));
   if (log) log.reset(::fcntl(log.get(), F_DUPFD_CLOEXEC, kReadyFd + 1));
   if (!log) return errno_error("opening " + spec.log_file);
@@ -138,7 +138,7 @@ Result<Started> start(const DaemonSpec& spec, F in_child) {
   const pid_t child = ::fork();
   if (child < 0) return errno_error("fork");
   if (child == 0) {
-    // Nobody runs that no pid file names, also where the parent is killed here.
+    // The child waits until the pid file names it; if the parent is killed first, it exits.
     let_go.reset();
     char byte;
     if (::read(may_go.get(), &byte, 1) != 1) ::_exit(1);
@@ -153,7 +153,7 @@ Result<Started> start(const DaemonSpec& spec, F in_child) {
     ::waitpid(child, nullptr, 0);
     return named.error();
   }
-  return Started{child, reading.release()};
+  return StartedDaemon{child, reading.release()};
 }
 
 }  // namespace
@@ -171,12 +171,12 @@ DaemonSpec supervisor_daemon(const ClusterDir& dir) {
           dir.logs() + "/supervisor.log"};
 }
 
-void remember_arguments(int argc, char** argv) {
+void save_arguments(int argc, char** argv) {
   if (argc > 0)
     arguments = {argv[0], static_cast<std::size_t>(argv[argc - 1] + std::strlen(argv[argc - 1]) + 1 - argv[0])};
 }
 
-Result<Started> start_daemon(const DaemonSpec& spec) {
+Result<StartedDaemon> start_daemon(const DaemonSpec& spec) {
   std::vector<char*> argv;
   for (const std::string& arg : spec.argv) argv.push_back(const_cast<char*>(arg.c_str()));
   argv.push_back(nullptr);
@@ -186,15 +186,15 @@ Result<Started> start_daemon(const DaemonSpec& spec) {
   });
 }
 
-Result<Started> fork_daemon(const DaemonSpec& spec, const std::function<int()>& run) {
+Result<StartedDaemon> fork_daemon(const DaemonSpec& spec, const std::function<int()>& run) {
   return start(spec, [&] {
-    show_as(spec.argv);
+    set_process_arguments(spec.argv);
     ::prctl(PR_SET_NAME, ("berth-" + spec.name).c_str());
     std::exit(run());
   });
 }
 
-Result<std::string> await_word(const DaemonSpec& spec, const Started& started, Duration limit) {
+Result<std::string> await_report(const DaemonSpec& spec, const StartedDaemon& started, Duration limit) {
   Fd fd(started.ready_fd);
   std::string text;
   auto milliseconds = static_cast<int>(std::chrono::duration_cast<std::chrono::milliseconds>(limit).count());
@@ -212,8 +212,8 @@ Result<std::string> await_word(const DaemonSpec& spec, const Started& started, D
   return std::string(trim(text));
 }
 
-Status await_ready(const DaemonSpec& spec, const Started& started, Duration limit) {
-  BERTH_ASSIGN(const std::string word, await_word(spec, started, limit));
+Status await_ready(const DaemonSpec& spec, const StartedDaemon& started, Duration limit) {
+  BERTH_ASSIGN(const std::string word, await_report(spec, started, limit));
   if (word == "READY") return ok_status();
   return failed_start(spec, word);
 }
@@ -227,7 +227,7 @@ Error failed_start(const DaemonSpec& spec, std::string_view text) {
 
 namespace {
 
-// "pid start-time", of a process that lives.
+// Parses "pid start-time"; empty unless that process exists.
 std::optional<int> process_named_in(const std::string& file, bool& ending) {
   Result<std::string> text = read_file(file);
   if (!text.ok()) return std::nullopt;
@@ -267,7 +267,7 @@ Status stop_daemon(const std::string& pid_file, Duration grace, int first_signal
       ::poll(&waiting, 1, 5000);
     }
     if (fd >= 0) ::close(fd);
-    // A child of our own (up, then down in one process) must be reaped; for all others this does nothing.
+    // Reap a child of this process (up and down in one process); no effect for other processes.
     ::waitpid(*pid, nullptr, WNOHANG);
   }
   ::unlink(pid_file.c_str());

@@ -21,19 +21,19 @@
 namespace berth::host {
 namespace {
 
-// The fields of its stat in /proc, from the third (its state) on.
+// The fields of the process's /proc stat, from the third (state) on.
 std::vector<std::string> stat_of(int pid) {
   std::string stat = read_file("/proc/" + std::to_string(pid) + "/stat").value();
   std::vector<std::string_view> fields = split(std::string_view(stat).substr(stat.rfind(')') + 2), ' ');
   return {fields.begin(), fields.end()};
 }
 
-// As start_daemon does.
+// As start_daemon() does.
 void write_pid_file(const std::string& pid_file, int pid) {
   EXPECT_TRUE(write_file(pid_file, std::to_string(pid) + " " + stat_of(pid)[19] + "\n").ok());
 }
 
-// A child that holds 64 MB, so that its end takes the kernel some time, and its pid file.
+// A child that holds 64 MB, so that its exit takes the kernel some time, and its pid file.
 int start_sleeper(const std::string& pid_file) {
   int child = ::fork();
   if (child == 0) {
@@ -56,7 +56,7 @@ TEST(Daemon, KilledOneCountsAsGoneOnlyWhenItIs) {
     int child = start_sleeper(pid_file);
     EXPECT_EQ(running_daemon(pid_file), child);
     ::kill(child, SIGKILL);
-    for (int pause = 0; pause < 50 * (round % 4); ++pause) ::sched_yield();  // at several points of its end
+    for (int pause = 0; pause < 50 * (round % 4); ++pause) ::sched_yield();  // at several points of its exit
     EXPECT_EQ(running_daemon(pid_file), std::nullopt);
     EXPECT_TRUE(has_ended(child));
     ::waitpid(child, nullptr, 0);
@@ -64,7 +64,7 @@ TEST(Daemon, KilledOneCountsAsGoneOnlyWhenItIs) {
   ::unlink(pid_file.c_str());
 }
 
-// The first thread may be gone long before the last, which holds the process's files.
+// The first thread may exit long before the last one, which still holds the process's files.
 TEST(Daemon, OneThatEndsIsGoneWithItsLastThread) {
   std::string pid_file = ::testing::TempDir() + "berth-daemon-test.pid";
   int release[2];
@@ -81,7 +81,7 @@ TEST(Daemon, OneThatEndsIsGoneWithItsLastThread) {
           ::_exit(0);
         },
         &release[0]);
-    ::syscall(SYS_exit, 0);  // of this thread alone
+    ::syscall(SYS_exit, 0);  // of this thread only
   }
   ASSERT_GT(child, 0);
   write_pid_file(pid_file, child);

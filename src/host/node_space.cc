@@ -41,7 +41,7 @@ bool is_cgroup2(const std::string& path) {
 
 constexpr int kAnyCpu = -1;
 
-// In the child, single-threaded: new namespaces, then wait until the parent has pinned them.
+// In the child, single-threaded: creates the namespaces, then waits until the parent has pinned them.
 [[noreturn]] void namespace_child(int cpu, int ready_fd, int go_fd) {
   auto fail = [&](const char* what) {
     dprintf(ready_fd, "%s: %s", what, strerror(errno));
@@ -54,10 +54,10 @@ constexpr int kAnyCpu = -1;
     if (::sched_setaffinity(0, sizeof set, &set) != 0) fail("sched_setaffinity");
   }
   if (::unshare(CLONE_NEWNET | CLONE_NEWNS) != 0) fail("unshare(network, mount namespaces)");
-  // Mounts of the host still arrive here; none of ours reach the host.
+  // Mounts of the host still propagate into the namespace; none propagate out.
   if (::mount(nullptr, "/", nullptr, MS_SLAVE | MS_REC, nullptr) != 0) fail("making / a slave mount");
-  // On a hybrid machine the version 2 tree is taken away, and something of our own put there: crun makes directories
-  // below that path, which would otherwise be the host's: a page for each container.
+  // On a hybrid machine the version 2 tree is unmounted and covered by a tmpfs: crun creates directories below that
+  // path, which would otherwise be the host's: a page of memory per container.
   if (is_cgroup2("/sys/fs/cgroup/unified")) {
     if (::umount2("/sys/fs/cgroup/unified", MNT_DETACH) != 0) fail("hiding /sys/fs/cgroup/unified");
     if (::mount("berth", "/sys/fs/cgroup/unified", "tmpfs", 0, "size=64m,mode=755") != 0)
@@ -69,7 +69,7 @@ constexpr int kAnyCpu = -1;
   _exit(0);
 }
 
-// kInvalid: the kernel will not have this namespace pinned here.
+// kInvalid: the kernel refuses to pin this namespace here.
 Status pin(const std::string& from, const std::string& to) {
   BERTH_TRY(write_file(to, "", 0600));
   if (::mount(from.c_str(), to.c_str(), nullptr, MS_BIND, nullptr) == 0) return ok_status();
@@ -79,7 +79,7 @@ Status pin(const std::string& from, const std::string& to) {
   return why;
 }
 
-// The directory that holds the pins must be a private mount: a mount namespace cannot be pinned in a shared one.
+// The directory of the pins must be a private mount: a mount namespace cannot be pinned in a shared one.
 Status prepare_pin_directory(const std::string& path) {
   BERTH_TRY(make_directories(path, 0700));
   if (::mount(path.c_str(), path.c_str(), nullptr, MS_BIND, nullptr) != 0) return errno_error("bind-mounting " + path);
@@ -138,7 +138,7 @@ void remove_cgroup(const std::string& cgroup) {
   ::rmdir(cgroup.c_str());
 }
 
-// Version 1: a frozen process that is killed does not end.
+// Version 1: a frozen process does not exit when it is killed.
 void thaw(const std::string& cgroup) {
   if (Fd state(::open((cgroup + "/freezer.state").c_str(), O_WRONLY | O_CLOEXEC)); state)
     (void)!::write(state.get(), "THAWED", 6);
@@ -149,14 +149,14 @@ void thaw(const std::string& cgroup) {
   }
 }
 
-// Waits until none of the processes exists any more, at most `limit_ms` for those that do not end.
+// Waits until none of the processes exists, at most `limit_ms` for those that do not exit.
 void wait_gone(const std::vector<int>& pids, int limit_ms) {
-  constexpr int kLookMs = 50;
+  constexpr int kPollMs = 50;
   for (int pid : pids) {
     Fd process(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
     if (!process) continue;
     pollfd waiting{process.get(), POLLIN, 0};
-    while (limit_ms > 0 && ::poll(&waiting, 1, kLookMs) == 0) limit_ms -= kLookMs;
+    while (limit_ms > 0 && ::poll(&waiting, 1, kPollMs) == 0) limit_ms -= kPollMs;
   }
 }
 
@@ -170,7 +170,7 @@ std::vector<int> own_cpus() {
   return out;
 }
 
-// Makes both namespaces on that CPU and pins them, as pin() says.
+// Creates both namespaces on that CPU and pins them; errors as of pin().
 Status make_and_pin(const ClusterDir& dir, int cpu) {
   int ready[2], go[2];
   if (::pipe2(ready, O_CLOEXEC) != 0 || ::pipe2(go, O_CLOEXEC) != 0) return errno_error("pipe");
@@ -208,8 +208,8 @@ Status make_node_space(const ClusterDir& dir, const NodeAddresses& addresses) {
   if (node_space_exists(dir)) return ok_status();
   BERTH_TRY(destroy_node_space(dir));
   BERTH_TRY(prepare_pin_directory(dir.namespaces()));
-  // A mount namespace can be pinned only in an older one. Linux 6.18 tells the older one by numbers of which each CPU
-  // has a block of its own; made on the CPU on which ours was made, a namespace is certain to look younger than ours.
+  // A mount namespace can only be pinned in an older one. Linux 6.18 compares ids of which each CPU allocates from its
+  // own block; a namespace created on the CPU on which this process's own was created is certain to have a larger id.
   Status status = make_and_pin(dir, kAnyCpu);
   for (int cpu : own_cpus()) {
     if (!status.failed_with(Code::kInvalid)) break;
@@ -265,7 +265,7 @@ Result<int> listen_in_node(const ClusterDir& dir, const std::string& ip, int por
 std::vector<int> node_processes(const ClusterDir& dir) {
   std::vector<int> pids;
   for (const std::string& cgroup : cgroup_directories(dir)) collect_processes(cgroup, pids);
-  // The first processes of shared process namespaces have a mount namespace of their own.
+  // The first processes of shared process namespaces have their own mount namespace.
   for (const auto& [kind, path] :
        {std::pair("mnt", dir.mount_namespace()), std::pair("net", dir.network_namespace())}) {
     struct stat pinned {};
@@ -287,7 +287,7 @@ std::vector<int> node_processes(const ClusterDir& dir) {
 }
 
 Status destroy_node_space(const ClusterDir& dir) {
-  for (int round = 0; round < 10; ++round) {  // conmon and containers can start others while we look
+  for (int round = 0; round < 10; ++round) {  // conmon and containers can start further processes meanwhile
     std::vector<int> pids = node_processes(dir);
     if (pids.empty()) break;
     for (int pid : pids) ::kill(pid, SIGKILL);

@@ -1,6 +1,6 @@
 #pragma once
-// The surroundings of a node on this machine: a network and a mount namespace of its own, pinned in the cluster's run
-// directory, and its cgroups. Nothing of the host's network is touched; no route leads out.
+// The isolation of a node on this machine: its own network and mount namespace, pinned in the cluster's run directory,
+// and its cgroups. The host's network is not modified; no route leads out of the namespace.
 //
 // The calls fork, mount and wait: for a process that has no threads yet (the command line), not for a loop.
 
@@ -17,21 +17,22 @@ struct NodeAddresses {
   std::string dns_service = "10.96.0.10";
 };
 
-// Makes both namespaces and pins them; existing ones are left as they are. In the mount namespace a hybrid cgroup
-// version 2 tree is hidden, because crun refuses hybrid machines. The service addresses are put on its loopback.
+// Creates and pins both namespaces; existing ones are kept. In the mount namespace the version 2 tree of a hybrid
+// cgroup setup is hidden, because crun refuses hybrid machines. The service addresses are added to the loopback
+// interface.
 Status make_node_space(const ClusterDir& dir, const NodeAddresses& addresses);
 bool node_space_exists(const ClusterDir& dir);
 
-// The calling process (it must be single-threaded) moves into the node's namespaces.
+// Moves the calling process, which must be single-threaded, into the node's namespaces.
 Status enter_node_space(const ClusterDir& dir);
 
-// A listening TCP socket inside the node's network namespace, made from outside it. Any thread; uses one of its own.
+// A listening TCP socket inside the node's network namespace, created from outside. Any thread; starts one of its own.
 Result<int> listen_in_node(const ClusterDir& dir, const std::string& ip, int port);
 
-// Processes of the node's cgroups (containers, conmon), and those that live in its mount namespace.
+// Processes in the node's cgroups (containers, conmon) and in its mount or network namespace.
 std::vector<int> node_processes(const ClusterDir& dir);
-// Kills those that are left (SIGKILL), removes the cgroups, unpins the namespaces: with them go all mounts, loop
-// devices, interfaces and rules made inside. Idempotent. The error names what would not go.
+// Kills the remaining processes (SIGKILL), removes the cgroups and unpins the namespaces, which removes all mounts,
+// loop devices, interfaces and rules inside. Idempotent. The error names what remains.
 Status destroy_node_space(const ClusterDir& dir);
 
 }  // namespace berth::host

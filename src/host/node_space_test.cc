@@ -23,7 +23,7 @@ void stay_on(int cpu, cpu_set_t& before) {
   if (::sched_setaffinity(0, sizeof one, &one) != 0) ::_exit(2);
 }
 
-// In a process that lives in a mount namespace made on that CPU, as a service with private mounts does.
+// In a process with a mount namespace created on that CPU, like a service with private mounts.
 [[noreturn]] void make_some(int cpu, const std::string& root) {
   cpu_set_t all;
   stay_on(cpu, all);
@@ -32,7 +32,7 @@ void stay_on(int cpu, cpu_set_t& before) {
   for (int from = 0; from < CPU_SETSIZE; ++from) {
     if (!CPU_ISSET(from, &all)) continue;
     cpu_set_t unused;
-    stay_on(from, unused);  // where the first try is made, most likely
+    stay_on(from, unused);  // most likely the CPU of the first attempt
     ::sched_setaffinity(0, sizeof all, &all);
     const ClusterDir dir{root};
     if (Status made = make_node_space(dir, {}); !made.ok()) {

@@ -29,7 +29,7 @@ std::string octal(mode_t mode) {
   return text;
 }
 
-// `holds`: "the cluster's keys".
+// `holds`: the content in messages: "the cluster's keys".
 Status check(const std::string& path, mode_t forbidden, const std::string& holds) {
   struct ::stat info {};
   if (::stat(path.c_str(), &info) != 0)
@@ -67,7 +67,7 @@ Status check_ownership(const ClusterDir& dir) {
   BERTH_TRY(check(store, kOthersAnything, "all objects of the cluster, secrets included"));
   BERTH_TRY(check_files(
       store, [](const std::string&) { return kOthersWrite; }, "all objects of the cluster, secrets included"));
-  // The kubeconfig may belong to whoever uses it.
+  // The kubeconfig may belong to the user who works with it.
   for (const std::string& path : {dir.settings(), dir.store_witness()})
     BERTH_TRY(check(path, kOthersWrite, "what the cluster was told"));
   for (const std::string& path : {dir.node(), dir.run()})

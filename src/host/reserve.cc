@@ -11,11 +11,11 @@ constexpr std::int64_t kBytes = 8 << 20;
 
 }  // namespace
 
-bool spend_reserve(const ClusterDir& dir) {
+bool free_reserve(const ClusterDir& dir) {
   const DiskSpace disk = disk_space_at(dir.reserve());
   return disk.total > 0 && disk.free < kBytes && ::unlink(dir.reserve().c_str()) == 0;
 }
 
-void keep_reserve(const ClusterDir& dir) { keep_reserve_file(dir.reserve(), kBytes); }
+void allocate_reserve(const ClusterDir& dir) { keep_reserve_file(dir.reserve(), kBytes); }
 
 }  // namespace berth::host

@@ -1,14 +1,14 @@
 #pragma once
-// Disk space that a cluster keeps for itself, in a file of its data directory, so that `berth up` and `berth down` can
-// write what they must when the disk is full. For the command line; blocks for a moment.
+// Reserved disk space, a file in the data directory: `berth up` and `berth down` free it to write their files when the
+// disk is full. For the command line; blocks briefly.
 
 #include "host/cluster_dir.h"
 
 namespace berth::host {
 
-// Frees the reserve where there is hardly any other space. True where it was freed.
-bool spend_reserve(const ClusterDir& dir);
-// Takes the space (again) where there is plenty of it. Nothing where the file system cannot do it.
-void keep_reserve(const ClusterDir& dir);
+// Deletes the reserve if there is hardly any other space. Returns true if it did.
+bool free_reserve(const ClusterDir& dir);
+// Allocates the reserve (again) if there is plenty of space. No effect if the file system cannot allocate.
+void allocate_reserve(const ClusterDir& dir);
 
 }  // namespace berth::host

@@ -6,9 +6,9 @@
 
 namespace berth::host {
 
-Status write_restarts(const std::string& file, const std::vector<Restarts>& all) {
+Status write_restarts(const std::string& file, const std::vector<RestartHistory>& all) {
   Value out = Value::object();
-  for (const Restarts& one : all) {
+  for (const RestartHistory& one : all) {
     Value entry = Value::object({{"restarts", one.count}, {"last", format_time(one.last)}, {"why", one.why}});
     if (one.next) {
       entry.set("next", Value::object({{"at", format_micro_time(one.next->at)},
@@ -21,8 +21,8 @@ Status write_restarts(const std::string& file, const std::vector<Restarts>& all)
   return write_file(file, json::encode(out) + "\n");
 }
 
-Restarts read_restarts(const std::string& file, const std::string& role) {
-  Restarts out{role, 0, {}, "", {}};
+RestartHistory read_restarts(const std::string& file, const std::string& role) {
+  RestartHistory out{role, 0, {}, "", {}};
   Result<std::string> text = read_file(file);
   if (!text.ok()) return out;
   Result<Value> all = json::parse(*text);
@@ -34,18 +34,18 @@ Restarts read_restarts(const std::string& file, const std::string& role) {
   const Value& next = one["next"];
   const Result<Time> at = parse_time(next["at"].as_string()), first_end = parse_time(next["firstEnd"].as_string());
   if (at.ok() && first_end.ok())
-    out.next = NextStart{*at, static_cast<int>(next["ends"].as_int()), *first_end, next["why"].str()};
+    out.next = PlannedStart{*at, static_cast<int>(next["ends"].as_int()), *first_end, next["why"].str()};
   return out;
 }
 
-std::string describe(const Restarts& restarts) {
+std::string describe(const RestartHistory& restarts) {
   if (restarts.count <= 0) return "";
   return "restarted " +
          (restarts.count == 1 ? std::string("once, at ") : std::to_string(restarts.count) + " times, last at ") +
          format_time(restarts.last) + ": " + restarts.why;
 }
 
-std::string describe(const NextStart& next, Time now) {
+std::string describe(const PlannedStart& next, Time now) {
   const Duration left = next.at - now;
   std::string out = "starts again " + (left < 1s ? std::string("now") : "in " + human_duration(left));
   if (next.ends > 1) out += " (" + std::to_string(next.ends) + " ends in " + human_duration(now - next.first_end) + ")";

@@ -1,6 +1,6 @@
 #pragma once
-// How often each daemon of a cluster was restarted since `berth up`, and when the next restart is due, for those who
-// look.
+// How often each daemon of a cluster was restarted since `berth up`, and when the next restart is due; written by the
+// supervisor, read by `berth status`.
 
 #include <optional>
 #include <string>
@@ -11,28 +11,28 @@
 
 namespace berth::host {
 
-// What the supervisor does about a daemon that does not run.
-struct NextStart {
+// A planned start of a daemon that does not run.
+struct PlannedStart {
   Time at{};
-  int ends = 0;      // in a row, without having run for long in between
-  Time first_end{};  // of these
-  std::string why;   // it does not run
+  int ends = 0;      // consecutive ends, without a long run in between
+  Time first_end{};  // the first of them
+  std::string why;   // why the daemon does not run
 };
 
-struct Restarts {
+struct RestartHistory {
   std::string role;
   int count = 0;
   Time last{};
-  std::string why;                // how the process before ended
-  std::optional<NextStart> next;  // while the supervisor waits for it
+  std::string why;                   // how the previous process ended
+  std::optional<PlannedStart> next;  // set while the supervisor waits to start the daemon
 };
 
-Status write_restarts(const std::string& file, const std::vector<Restarts>& all);
-// None where nothing is written of the role.
-Restarts read_restarts(const std::string& file, const std::string& role);
-// "restarted 2 times, last at 2026-01-02T03:04:05Z: killed by signal 9 (Killed)"; empty where it never was.
-std::string describe(const Restarts& restarts);
-// "starts again in 12s (5 ends in 3m)"; "starts again now" where it is due.
-std::string describe(const NextStart& next, Time now);
+Status write_restarts(const std::string& file, const std::vector<RestartHistory>& all);
+// A count of 0 if the file has no entry for the role.
+RestartHistory read_restarts(const std::string& file, const std::string& role);
+// "restarted 2 times, last at 2026-01-02T03:04:05Z: killed by signal 9 (Killed)"; empty if it was never restarted.
+std::string describe(const RestartHistory& restarts);
+// "starts again in 12s (5 ends in 3m)"; "starts again now" if it is due.
+std::string describe(const PlannedStart& next, Time now);
 
 }  // namespace berth::host

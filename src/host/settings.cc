@@ -4,8 +4,8 @@
 
 namespace berth::host {
 
-Result<Settings> load_settings(const ClusterDir& dir) {
-  Settings settings;
+Result<ClusterSettings> load_settings(const ClusterDir& dir) {
+  ClusterSettings settings;
   Result<std::string> text = read_file(dir.settings());
   if (text.failed_with(Code::kNotFound)) return settings;
   if (!text.ok()) return text.error();
@@ -25,7 +25,7 @@ Result<Settings> load_settings(const ClusterDir& dir) {
   return settings;
 }
 
-Status save_settings(const ClusterDir& dir, const Settings& settings) {
+Status save_settings(const ClusterDir& dir, const ClusterSettings& settings) {
   Value sysctls = Value::array();
   for (const auto& one : settings.allowed_unsafe_sysctls) sysctls.push(one);
   Value value = Value::object({{"apiPort", settings.api_port},
@@ -40,7 +40,7 @@ Status save_settings(const ClusterDir& dir, const Settings& settings) {
                                {"allowedUnsafeSysctls", std::move(sysctls)}});
   const std::string text = json::encode_pretty(value) + "\n";
   if (Result<std::string> now = read_file(dir.settings()); now.ok() && *now == text)
-    return ok_status();  // the disk may be full
+    return ok_status();  // skip the write: the disk may be full
   return write_file_durably(dir.settings(), text, 0600);
 }
 

@@ -1,5 +1,5 @@
 #pragma once
-// What `berth up` was told about a cluster, kept in its directory so that the next `up` brings the same one back.
+// A cluster's settings: the options of `berth up`, stored in its directory so that the next `up` uses them again.
 
 #include <string>
 #include <vector>
@@ -10,7 +10,7 @@
 
 namespace berth::host {
 
-struct Settings {
+struct ClusterSettings {
   int api_port = 6443;
   std::string node_name = "berth-1";
   std::string pod_cidr = "10.244.0.0/24";
@@ -20,11 +20,11 @@ struct Settings {
   std::string dns_service_ip = "10.96.0.10";
   std::string node_ip = "10.244.0.1";
   std::string feature_gates;                        // "Name=true,Other=false"
-  std::vector<std::string> allowed_unsafe_sysctls;  // that pods of this node may set, beside the safe ones
+  std::vector<std::string> allowed_unsafe_sysctls;  // that pods of this node may set in addition to the safe ones
 };
 
-// The defaults where there is no file yet.
-Result<Settings> load_settings(const ClusterDir& dir);
-Status save_settings(const ClusterDir& dir, const Settings& settings);
+// The defaults if there is no file yet.
+Result<ClusterSettings> load_settings(const ClusterDir& dir);
+Status save_settings(const ClusterDir& dir, const ClusterSettings& settings);
 
 }  // namespace berth::host

@@ -44,8 +44,8 @@ constexpr int kLockTries = 50, kLockPauseMs = 100;
 
 class AgentRole {
  public:
-  // `host_network`: path of the network namespace that `berth up` ran in. Images are pulled from there.
-  AgentRole(host::ClusterDir dir, host::Settings settings, std::string host_network)
+  // `host_network`: path of the network namespace in which `berth up` ran. Images are pulled through it.
+  AgentRole(host::ClusterDir dir, host::ClusterSettings settings, std::string host_network)
       : dir_(std::move(dir)), settings_(std::move(settings)), host_network_(std::move(host_network)) {}
 
   Loop& loop() { return loop_; }
@@ -84,7 +84,7 @@ class AgentRole {
     return ok_status();
   }
 
-  // SIGTERM: the containers go on. SIGUSR1: they are ended first.
+  // SIGTERM: the containers continue. SIGUSR1: they are stopped first.
   void stop(int signal) {
     if (signal != SIGUSR1 || shutdown_) return loop_.stop();
     log_info("agent", "ending the pods of this node");
@@ -96,20 +96,20 @@ class AgentRole {
     for (const agent::PodSummary& pod : agent_->pods()) config.pods[pod.uid] = {pod.ns + "/" + pod.name, pod.grace};
     shutdown_ = std::make_unique<agent::PodShutdown>(loop_, *containers_, std::move(config), [this] { loop_.stop(); });
     usage_.reset();
-    agent_.reset();  // nothing is restarted from here on
+    agent_.reset();  // stops restarts of containers
     shutdown_->start();
   }
 
   int exit_code() const { return exit_code_; }
 
  private:
-  // Everything below works on what the node holds: a second agent would take it from under the first.
+  // A second agent would modify the node's state concurrently.
   Status lock_node() {
     const std::string path = dir_.node() + "/agent.lock";
     BERTH_TRY(make_directories(dir_.node(), 0711));
     lock_ = Fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
     if (!lock_) return errno_error("opening " + path);
-    // One that was killed just now may still be ending.
+    // An agent that was just killed may still be exiting.
     for (int tries = 0; ::flock(lock_.get(), LOCK_EX | LOCK_NB) != 0; ++tries) {
       if (errno != EWOULDBLOCK && errno != EINTR) return errno_error("locking " + path);
       if (tries == kLockTries)
@@ -120,8 +120,8 @@ class AgentRole {
     return ok_status();
   }
 
-  // Network namespaces do not outlive the machine, so their pins are in the runtime's tmpfs; as long as the directory
-  // of an earlier release has pins, that one is used. Called after make_crun_runtime().
+  // Network namespaces do not survive a reboot, so their pins are in the runtime's tmpfs; while the directory used by
+  // earlier releases contains pins, that one is used. Called after make_crun_runtime().
   std::string namespaces_directory() const {
     const std::string earlier = dir_.node() + "/netns", memory = agent::runtime_memory(dir_.node() + "/runtime");
     Result<std::vector<std::string>> pinned = list_directory(earlier);
@@ -155,7 +155,7 @@ class AgentRole {
     config.address = settings_.dns_service_ip;
     if (Result<std::string> resolv = read_file("/etc/resolv.conf"); resolv.ok())
       config.upstreams = net::dns::nameservers_of(*resolv);
-    // The machine's own resolver (127.0.0.53) is not in this network namespace.
+    // The machine's own resolver (127.0.0.53) is not reachable from this network namespace.
     std::erase_if(config.upstreams, net::dns::is_loopback);
     BERTH_ASSIGN(dns_, net::dns::start_server(loop_, settings_.cluster_domain, config));
     informers_ = std::make_unique<client::InformerSet>(loop_, *client_);
@@ -184,7 +184,7 @@ class AgentRole {
   }
 
   host::ClusterDir dir_;
-  host::Settings settings_;
+  host::ClusterSettings settings_;
   std::string host_network_;
   Loop loop_{4};
   agent::BackgroundThread measuring_;
@@ -221,7 +221,7 @@ int run_agent(const std::string& data_dir) {
   };
   Result<host::ClusterDir> dir = host::open_cluster_dir(data_dir);
   if (!dir.ok()) return give_up(dir.error());
-  Result<host::Settings> settings = host::load_settings(*dir);
+  Result<host::ClusterSettings> settings = host::load_settings(*dir);
   if (!settings.ok()) return give_up(settings.error());
   Fd host_network(::open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC));
   if (Status entered = host::enter_node_space(*dir); !entered.ok()) return give_up(entered.error());

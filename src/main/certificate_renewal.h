@@ -8,22 +8,22 @@
 
 namespace berth {
 
-// Looks twice a day. `serve` gets each new serving certificate; while renewing or `serve` fails, the old one goes on
-// being served and the next look tries again. Ends with the object.
+// Checks twice a day. Calls `serve` with each new serving certificate; if renewing or `serve` fails, the old one
+// continues to be served and the next check retries. Stops when destroyed.
 class CertificateRenewal {
  public:
   CertificateRenewal(Runtime& runtime, ClusterPki& pki, Function<Status(const http::TlsConfig&)> serve);
   ~CertificateRenewal();
   CertificateRenewal(const CertificateRenewal&) = delete;
-  void look();  // now
+  void renew_now();  // checks now
 
  private:
-  void wait();
+  void schedule();
 
   Runtime& runtime_;
   ClusterPki& pki_;
   Function<Status(const http::TlsConfig&)> serve_;
-  std::string served_;  // the certificate that connections get
+  std::string served_;  // the certificate that new connections get
   TimerId timer_ = 0;
 };
 

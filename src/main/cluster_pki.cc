@@ -23,7 +23,7 @@ Status write_pair(const std::string& base, const crypto::KeyPair& pair) {
   return write_file_durably(base + ".crt", pair.certificate_pem, 0644);
 }
 
-crypto::CertificateRequest serving_request(const host::Settings& settings) {
+crypto::CertificateRequest serving_request(const host::ClusterSettings& settings) {
   crypto::CertificateRequest request;
   request.common_name = "kube-apiserver";
   request.dns_names = {"localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc",
@@ -43,8 +43,8 @@ crypto::CertificateRequest admin_request() {
   return request;
 }
 
-// Sets fields of the entry of that name in one of a kubeconfig's lists, which is made where it is missing. What else is
-// in there stays.
+// Sets fields of the named entry in one of a kubeconfig's lists; creates the entry if it is missing. Other fields are
+// kept.
 void set_named(Value& config, const char* list, const char* name, const char* field,
                const std::vector<std::pair<const char*, std::string>>& wanted) {
   if (!config[list].is_array()) config.set(list, Value::array());
@@ -59,9 +59,9 @@ void set_named(Value& config, const char* list, const char* name, const char* fi
 
 }  // namespace
 
-// A pair that is missing, damaged, signed by another authority, for other addresses or near its end is made anew.
-Status ClusterPki::keep(const std::string& name, const crypto::CertificateRequest& wanted, crypto::KeyPair& pair,
-                        Time now) {
+// Issues a new pair if it is missing, damaged, signed by another authority, for other addresses or close to expiry.
+Status ClusterPki::ensure_pair(const std::string& name, const crypto::CertificateRequest& request,
+                               crypto::KeyPair& pair, Time now) {
   std::string base = dir_.pki() + "/" + name;
   if (pair.certificate_pem.empty()) {
     Result<crypto::KeyPair> stored = read_pair(base);
@@ -69,18 +69,18 @@ Status ClusterPki::keep(const std::string& name, const crypto::CertificateReques
   }
   if (!pair.certificate_pem.empty()) {
     Result<Time> end = crypto::expiry(pair.certificate_pem);
-    if (end.ok() && *end - now > kLifetime / 3 && crypto::names_all(pair.certificate_pem, wanted)) return ok_status();
+    if (end.ok() && *end - now > kLifetime / 3 && crypto::names_all(pair.certificate_pem, request)) return ok_status();
   }
-  crypto::CertificateRequest request = wanted;
-  request.not_before = now;
-  BERTH_ASSIGN(crypto::KeyPair issued, crypto::issue(authority_, request));
+  crypto::CertificateRequest dated = request;
+  dated.not_before = now;
+  BERTH_ASSIGN(crypto::KeyPair issued, crypto::issue(authority_, dated));
   BERTH_TRY(write_pair(base, issued));
   pair = std::move(issued);
   log_info("pki", "certificate issued", {{"name", name}});
   return ok_status();
 }
 
-Result<ClusterPki> ClusterPki::open(const host::ClusterDir& dir, const host::Settings& settings, Time now) {
+Result<ClusterPki> ClusterPki::open(const host::ClusterDir& dir, const host::ClusterSettings& settings, Time now) {
   ClusterPki pki(dir, settings);
   std::string ca = dir.pki() + "/ca";
   Result<crypto::KeyPair> authority = read_pair(ca);
@@ -107,8 +107,8 @@ Result<ClusterPki> ClusterPki::open(const host::ClusterDir& dir, const host::Set
 }
 
 Status ClusterPki::renew(Time now) {
-  Status serving = keep("apiserver", serving_request(settings_), serving_, now);
-  BERTH_TRY(keep("admin", admin_request(), admin_, now));
+  Status serving = ensure_pair("apiserver", serving_request(settings_), serving_, now);
+  BERTH_TRY(ensure_pair("admin", admin_request(), admin_, now));
   BERTH_TRY(write_kubeconfig());
   return serving;
 }
@@ -117,8 +117,8 @@ http::TlsConfig ClusterPki::serving() const {
   return {serving_.certificate_pem, serving_.key_pem, authority_.certificate_pem};
 }
 
-// The file is also its user's, who may have set a namespace, added a cluster or chosen another context: only what Berth
-// has to say is written into it, and nothing where it says that already.
+// The user may have set a namespace, added a cluster or chosen another context: write only Berth's own entries, and
+// only if they differ.
 Status ClusterPki::write_kubeconfig() {
   Value present;
   if (Result<std::string> text = read_file(dir_.kubeconfig()); text.ok()) {

@@ -1,5 +1,5 @@
 #pragma once
-// The keys and certificates of a cluster, in its directory: made when missing, renewed before they end.
+// The keys and certificates of a cluster, in its directory: created if missing, renewed before they expire.
 
 #include <string>
 
@@ -13,12 +13,12 @@ namespace berth {
 
 class ClusterPki {
  public:
-  // Reads or makes everything. Writes the kubeconfig where it is missing, or has another address or certificate for
-  // this cluster; what its user has changed otherwise stays.
-  static Result<ClusterPki> open(const host::ClusterDir& dir, const host::Settings& settings, Time now);
+  // Reads or creates all of them. Writes the kubeconfig if it is missing or has another address or certificate for this
+  // cluster; its user's other changes are kept.
+  static Result<ClusterPki> open(const host::ClusterDir& dir, const host::ClusterSettings& settings, Time now);
 
-  // Renews what has less than a third of its life left, and the kubeconfig with it. What cannot be written stays as it
-  // was, here as on disk.
+  // Renews certificates with less than a third of their lifetime left, and the kubeconfig with them. If writing fails,
+  // the old certificate stays in memory and on disk.
   Status renew(Time now);
 
   http::TlsConfig serving() const;
@@ -26,12 +26,14 @@ class ClusterPki {
   const std::string& token_key_pem() const { return token_key_; }
 
  private:
-  ClusterPki(host::ClusterDir dir, host::Settings settings) : dir_(std::move(dir)), settings_(std::move(settings)) {}
-  Status keep(const std::string& name, const crypto::CertificateRequest& request, crypto::KeyPair& pair, Time now);
+  ClusterPki(host::ClusterDir dir, host::ClusterSettings settings)
+      : dir_(std::move(dir)), settings_(std::move(settings)) {}
+  Status ensure_pair(const std::string& name, const crypto::CertificateRequest& request, crypto::KeyPair& pair,
+                     Time now);
   Status write_kubeconfig();
 
   host::ClusterDir dir_;
-  host::Settings settings_;
+  host::ClusterSettings settings_;
   crypto::KeyPair authority_, serving_, admin_;
   std::string token_key_;
 };

@@ -1,4 +1,4 @@
-// Certificates that renew themselves: the real files and the real TLS server, over virtual time.
+// Certificates that are renewed: the real files and the real TLS server, over virtual time.
 
 #include <gtest/gtest.h>
 #include <openssl/pem.h>
@@ -23,7 +23,7 @@ namespace {
 
 constexpr Duration kDay = 24h;
 
-// Virtual time with a beginning of the test's choice: OpenSSL compares what it sees with the real one.
+// Virtual time that starts at a time of the test's choice: OpenSSL compares certificates with the real time.
 class Clock final : public Runtime {
  public:
   explicit Clock(Time start) : start_(start) {}
@@ -63,9 +63,11 @@ class ClusterPkiTest : public ::testing::Test {
     std::filesystem::remove_all(dir_.root);
   }
 
-  void open() { pki_ = std::make_unique<ClusterPki>(ClusterPki::open(dir_, host::Settings{}, clock_.now()).value()); }
+  void open() {
+    pki_ = std::make_unique<ClusterPki>(ClusterPki::open(dir_, host::ClusterSettings{}, clock_.now()).value());
+  }
 
-  // What a new connection is shown.
+  // The certificate that a new connection gets.
   std::string presented() {
     http::Endpoint endpoint;
     endpoint.address = address_;
@@ -97,7 +99,7 @@ class ClusterPkiTest : public ::testing::Test {
     return base64_decode(config["users"][0]["user"]["client-certificate-data"].as_string()).value();
   }
 
-  // Renewal comes after two thirds of 365 days, and what is renewed then is valid in the real world as well.
+  // Renewal happens after two thirds of 365 days, and the new certificate must also be valid in real time.
   Loop loop_;
   Clock clock_{loop_.now() - 260 * kDay};
   host::ClusterDir dir_;
@@ -130,12 +132,12 @@ TEST_F(ClusterPkiTest, NewConnectionsGetTheRenewedCertificate) {
   EXPECT_EQ(pki_->serving().certificate_pem, second) << "the next server finds it";
 }
 
-// The node's address was not among the names in an earlier release, and may change.
+// The node's address was missing in earlier releases, and may change.
 TEST_F(ClusterPkiTest, ACertificateForOtherAddressesIsMadeAnew) {
   const std::string first = on_disk("apiserver"), first_admin = on_disk("admin");
   open();
   EXPECT_EQ(on_disk("apiserver"), first);
-  host::Settings moved;
+  host::ClusterSettings moved;
   moved.node_ip = "10.244.7.1";
   pki_ = std::make_unique<ClusterPki>(ClusterPki::open(dir_, moved, clock_.now()).value());
   EXPECT_NE(on_disk("apiserver"), first);
@@ -157,14 +159,14 @@ TEST_F(ClusterPkiTest, AKubeconfigKeepsWhatItsUserHasChanged) {
   ASSERT_TRUE(write_file(path, by_hand, 0600).ok());
   open();
   EXPECT_EQ(read_file(path).value(), by_hand) << "nothing of ours is missing";
-  host::Settings moved;
+  host::ClusterSettings moved;
   moved.api_port = 7443;
   pki_ = std::make_unique<ClusterPki>(ClusterPki::open(dir_, moved, clock_.now()).value());
   config.mut("clusters").mut(0).mut("cluster").set("server", "https://127.0.0.1:7443");
   EXPECT_EQ(yaml::parse(read_file(path).value()).value(), config);
 }
 
-// Our entries are made again in a file that lacks them, and a file that cannot be read is made anew.
+// Missing entries are added, and an unreadable file is replaced.
 TEST_F(ClusterPkiTest, AKubeconfigIsMendedWhereItIsDamaged) {
   const std::string path = dir_.kubeconfig(), whole = read_file(path).value();
   for (const char* damaged : {"", "[]", "'x'", "clusters: 7", "clusters: [1, {name: berth}, {name: 5}]\nusers: {a: b}",

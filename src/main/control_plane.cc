@@ -21,11 +21,11 @@
 namespace berth {
 namespace {
 
-// Everything that can be owned and deleted.
+// All kinds that can be owned and deleted.
 std::vector<controllers::DeletableKind> collected_kinds() {
   std::vector<controllers::DeletableKind> out;
   for (const api::schema::Kind* kind : api::schema::builtin().kinds()) {
-    // Autoscalers have two forms; one of them is enough.
+    // Autoscalers have two versions; one of them is enough.
     if (kind->kind == "HorizontalPodAutoscaler" && kind->version == "v1") continue;
     bool whole = kind->has_verb("list") && kind->has_verb("watch") && kind->has_verb("delete");
     if (whole && kind->kind != "Event") out.push_back({kind->resource(), kind->kind, kind->namespaced});
@@ -55,7 +55,7 @@ ControlPlane::ControlPlane(Runtime& runtime, client::Client& client, const Contr
     : informers_(std::make_unique<client::InformerSet>(runtime, client)) {
   controllers::Driver::Options options;
   options.record = config.record;
-  options.field_manager = "kube-controller-manager";  // as upstream's, which are one program
+  options.field_manager = "kube-controller-manager";  // as upstream, where all controllers are one program
   auto run = [this, &options](std::unique_ptr<controllers::Controller> controller) {
     drivers_.push_back(std::make_unique<controllers::Driver>(*informers_, std::move(controller), options));
   };
@@ -63,7 +63,8 @@ ControlPlane::ControlPlane(Runtime& runtime, client::Client& client, const Contr
   run(controllers::daemonset::make_controller(*informers_));
   run(controllers::deployment::make_controller(*informers_));
   run(controllers::replicaset::make_controller(*informers_));
-  run(controllers::replicaset::make_controller(*informers_, controllers::replicaset::Form::kReplicationController));
+  run(controllers::replicaset::make_controller(*informers_,
+                                               controllers::replicaset::OwnerKind::kReplicationController));
   run(controllers::job::make_controller(*informers_));
   run(controllers::job::make_expiry_controller(*informers_));
   run(controllers::cronjob::make_controller(*informers_, api::TimeZone::of_this_machine()));
@@ -78,19 +79,19 @@ ControlPlane::ControlPlane(Runtime& runtime, client::Client& client, const Contr
   run(controllers::namespaces::make_controller(*informers_, collected_kinds()));
   run(controllers::serviceaccount::make_account_controller(*informers_));
   run(controllers::serviceaccount::make_root_ca_controller(*informers_, config.ca_pem));
-  run(controllers::serviceaccount::make_token_controller(*informers_, config.ca_pem, config.sign));
+  run(controllers::serviceaccount::make_token_controller(*informers_, config.ca_pem, config.sign_token));
   for (auto& controller : controllers::disruption::make_controllers(*informers_)) run(std::move(controller));
   run(controllers::quota::make_controller(*informers_, counted_kinds()));
-  drivers_.push_back(controllers::hpa::start(*informers_, scalable_kinds(), config.measure, options));
-  scheduler::Options scheduling;
+  drivers_.push_back(controllers::hpa::start(*informers_, scalable_kinds(), config.read_metrics, options));
+  scheduler::SchedulerOptions scheduling;
   scheduling.record = config.record;
   scheduler_ = std::make_unique<scheduler::Scheduler>(*informers_, std::move(scheduling));
 }
 
 ControlPlane::~ControlPlane() = default;
 
-void ControlPlane::clock_moved() {
-  for (auto& driver : drivers_) driver->clock_moved();
+void ControlPlane::on_clock_changed() {
+  for (auto& driver : drivers_) driver->on_clock_changed();
 }
 
 }  // namespace berth

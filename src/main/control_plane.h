@@ -19,18 +19,18 @@ class Scheduler;
 namespace berth {
 
 struct ControlPlaneConfig {
-  std::string ca_pem;                               // published in every namespace as kube-root-ca.crt
-  controllers::hpa::Measure measure;                // what the pods of a namespace use
-  controllers::serviceaccount::Sign sign;           // tokens of Secrets
-  controllers::endpoint::ApiServerAddress address;  // where default/kubernetes leads; no ip: it has no endpoints
-  controllers::HandlingRecord* record = nullptr;    // outlives the control plane; null: deaths are not noted
+  std::string ca_pem;                                 // published in every namespace as kube-root-ca.crt
+  controllers::hpa::ReadMetrics read_metrics;         // reads the pods' metrics of a namespace
+  controllers::serviceaccount::SignToken sign_token;  // signs tokens of Secrets
+  controllers::endpoint::ApiServerAddress address;    // endpoint of default/kubernetes; no ip: no endpoints
+  controllers::HandlingRecord* record = nullptr;      // outlives the control plane; null: crashes are not counted
 };
 
 class ControlPlane {
  public:
   ControlPlane(Runtime& runtime, client::Client& client, const ControlPlaneConfig& config);
   ~ControlPlane();
-  void clock_moved();  // the wall clock was set, or the machine was suspended
+  void on_clock_changed();  // the wall clock was set, or the machine was suspended
 
  private:
   std::unique_ptr<client::InformerSet> informers_;

@@ -8,7 +8,7 @@
 
 int main(int argc, char** argv) {
   ::signal(SIGPIPE, SIG_IGN);
-  // Files have the modes that the code names, whatever the shell's umask; what is secret is named so.
+  // Files get the modes in the code, whatever the shell's umask; secret files have explicit modes.
   ::umask(022);
   berth::fault::arm_from_environment();
   return berth::cli::run(argc, argv, {berth::run_server, berth::run_agent, berth::run_supervisor});

@@ -38,7 +38,7 @@ namespace {
 
 constexpr const char* kIssuer = "https://kubernetes.default.svc.cluster.local";
 
-// As many descriptors as this process may have; the shell that starts it often gives fewer.
+// Raises the limit of descriptors as far as allowed; shells often set a lower one.
 rlim_t raise_descriptor_limit() {
   rlimit limit{};
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return 1024;
@@ -51,7 +51,8 @@ rlim_t raise_descriptor_limit() {
 
 class ServerRole {
  public:
-  ServerRole(host::ClusterDir dir, host::Settings settings) : dir_(std::move(dir)), settings_(std::move(settings)) {}
+  ServerRole(host::ClusterDir dir, host::ClusterSettings settings)
+      : dir_(std::move(dir)), settings_(std::move(settings)) {}
 
   Status start() {
     BERTH_TRY(host::check_ownership(dir_));
@@ -75,7 +76,7 @@ class ServerRole {
 
   Loop& loop() { return loop_; }
 
-  // Everything accepted is on disk before the loop ends.
+  // Flushes the store before the loop ends: all accepted writes are durable.
   void stop() {
     log_info("server", "stopping");
     clock_.reset();
@@ -87,11 +88,11 @@ class ServerRole {
 
  private:
   Status open_store() {
-    store::Guard guard;
+    store::StoreGuard guard;
     guard.witness = dir_.store_witness();
     guard.up = dir_.up();
     if (Result<std::vector<std::string>> pods = list_directory(dir_.node() + "/pods"); pods.ok())
-      guard.lived_here = !pods->empty();
+      guard.had_pods = !pods->empty();
     std::vector<store::Loss> accepted;
     if (Result<std::string> names = read_file(dir_.accepted_losses()); names.ok()) {
       for (std::string_view name : split(*names, '\n')) {
@@ -100,7 +101,7 @@ class ServerRole {
     }
     guard.accepted = store::AcceptedLosses(std::move(accepted));
     BERTH_ASSIGN(store_, store::open_guarded_store(loop_, dir_.store(), {}, guard));
-    ::unlink(dir_.accepted_losses().c_str());  // it was for this once
+    ::unlink(dir_.accepted_losses().c_str());  // accepted for one start only
     return ok_status();
   }
 
@@ -134,12 +135,12 @@ class ServerRole {
     rest_ = std::make_unique<apiserver::rest::RestServer>(loop_, *registry_, config);
     http::Config http = apiserver::rest::server_config();
     http.screen = rest_->screen();
-    // What is left of the descriptors is for the store, the agent and watches of files.
+    // The remaining descriptors are for the store, the agent and file watches.
     http.max_connections = std::min(http.max_connections, static_cast<int>(raise_descriptor_limit()) - 256);
     http_ = http::make_server(loop_, rest_->handler(), std::move(http));
     BERTH_TRY(http_->listen("127.0.0.1:" + std::to_string(settings_.api_port), pki_->serving()));
     BERTH_TRY(http_->listen("unix:" + dir_.api_socket(), std::nullopt));
-    // Pods reach the API by its Service address, which the node holds itself.
+    // Pods reach the API by its Service address, which the node itself has.
     if (host::node_space_exists(dir_)) {
       BERTH_ASSIGN(int fd, host::listen_in_node(dir_, settings_.api_service_ip, 443));
       BERTH_TRY(http_->listen_fd(fd, pki_->serving()));
@@ -148,9 +149,8 @@ class ServerRole {
     return ok_status();
   }
 
-  // The Endpoints of default/kubernetes name the node's address and the port of the API, as on any control plane node.
-  // A pod in the node's network may have taken the port while the server was down; the Service's address answers all
-  // the same.
+  // The Endpoints of default/kubernetes contain the node's address and the API's port, as on any control plane node. A
+  // pod in the node's network may have bound the port while the server was down; the Service's address works even then.
   void listen_for_endpoints() {
     address_ = {settings_.node_ip, settings_.api_port};
     Result<int> fd = host::listen_in_node(dir_, settings_.node_ip, settings_.api_port);
@@ -160,8 +160,8 @@ class ServerRole {
                   {{"error", heard.error().message}});
   }
 
-  // For autoscalers: what a namespace's pods use, of whichever nodes answer.
-  controllers::hpa::Measure measure_pods() {
+  // For autoscalers: the usage of a namespace's pods, from those nodes that answer.
+  controllers::hpa::ReadMetrics metrics_reader() {
     return [this](const std::string& ns, Function<void(Result<std::vector<Value>>)> done) {
       const api::schema::Kind& nodes = *api::schema::builtin().find(api::resources::kNodes);
       std::vector<std::string> names;
@@ -173,7 +173,7 @@ class ServerRole {
     };
   }
 
-  controllers::serviceaccount::Sign sign_secrets() {
+  controllers::serviceaccount::SignToken secret_signer() {
     return [this](const Value& account, const Value& secret) {
       return sign_secret_token(pki_->token_key_pem(), account, secret);
     };
@@ -182,7 +182,7 @@ class ServerRole {
   void start_control_plane() {
     client_ =
         apiserver::registry::make_direct_client(*registry_, {"system:kube-controller-manager", {"system:masters"}});
-    // Without it the server runs as well, and a death teaches nothing.
+    // Without the record the server runs, too, but deaths are not counted.
     Result<std::unique_ptr<controllers::HandlingRecord>> record =
         controllers::HandlingRecord::open(dir_.run(), kVersion);
     if (record.ok()) {
@@ -191,10 +191,11 @@ class ServerRole {
       log_warning("server", "cannot note what is being handled", {{"error", record.error().message}});
     }
     control_plane_ = std::make_unique<ControlPlane>(
-        loop_, *client_, ControlPlaneConfig{pki_->ca_pem(), measure_pods(), sign_secrets(), address_, record_.get()});
+        loop_, *client_,
+        ControlPlaneConfig{pki_->ca_pem(), metrics_reader(), secret_signer(), address_, record_.get()});
     clock_ = std::make_unique<ClockWatch>(loop_, [this] {
-      renewal_->look();
-      control_plane_->clock_moved();
+      renewal_->renew_now();
+      control_plane_->on_clock_changed();
     });
     ready_ = true;
     log_info("server", "ready", {{"address", "https://127.0.0.1:" + std::to_string(settings_.api_port)}});
@@ -202,7 +203,7 @@ class ServerRole {
   }
 
   host::ClusterDir dir_;
-  host::Settings settings_;
+  host::ClusterSettings settings_;
   Loop loop_{2};
   std::unique_ptr<ClusterPki> pki_;
   apiserver::rest::StaticTokens static_tokens_;
@@ -216,7 +217,7 @@ class ServerRole {
   std::unique_ptr<client::Client> client_;
   std::unique_ptr<controllers::HandlingRecord> record_;
   std::unique_ptr<ControlPlane> control_plane_;
-  controllers::endpoint::ApiServerAddress address_;  // what the endpoints of default/kubernetes say
+  controllers::endpoint::ApiServerAddress address_;  // of default/kubernetes
   bool ready_ = false;
 };
 
@@ -229,7 +230,7 @@ int run_server(const std::string& data_dir) {
   };
   Result<host::ClusterDir> dir = host::open_cluster_dir(data_dir);
   if (!dir.ok()) return give_up(dir.error());
-  Result<host::Settings> settings = host::load_settings(*dir);
+  Result<host::ClusterSettings> settings = host::load_settings(*dir);
   if (!settings.ok()) return give_up(settings.error());
   ServerRole role(*dir, *settings);
   Signals signals(role.loop(), {SIGTERM, SIGINT}, [&role](int) { role.stop(); });

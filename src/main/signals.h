@@ -9,8 +9,8 @@
 
 namespace berth {
 
-// Blocks the signals in this thread (and those it starts later) and calls `handler` on the loop for each that arrives.
-// Make it before anything starts a thread.
+// Blocks the signals in this thread (and in threads it starts later) and calls `handler` on the loop for each that
+// arrives. Construct it before any thread is started.
 class Signals {
  public:
   Signals(Loop& loop, std::initializer_list<int> signals, std::function<void(int)> handler);

@@ -25,7 +25,7 @@
 namespace berth {
 namespace {
 
-constexpr Duration kReadyLook = 50ms;  // at one that somebody else has started, while it is not ready
+constexpr Duration kReadyPoll = 50ms;  // poll interval for a daemon started by another process
 
 std::string describe_end(int status) {
   if (WIFEXITED(status)) return "ended with exit code " + std::to_string(WEXITSTATUS(status));
@@ -36,17 +36,17 @@ std::string describe_end(int status) {
 }  // namespace
 
 struct Supervisor::Role {
-  SupervisedRole what;
+  SupervisedRole config;
   int pid = 0;
   bool child = false, ready = false, started_here = false;
   Fd pidfd, ready_fd;
-  std::string said;  // to its pipe
+  std::string report;  // report in its pipe
   Duration began{};
-  int in_a_row = 0;      // ends without having settled
-  Time first_end{};      // of these
-  std::string last_end;  // how it ended
+  int consecutive_ends = 0;  // consecutive ends without a long run in between
+  Time first_end{};          // the first of them
+  std::string last_end;      // how the last process ended
   TimerId timer = 0;
-  host::Restarts restarts;
+  host::RestartHistory restarts;
 };
 
 Supervisor::Supervisor(Loop& loop, std::vector<SupervisedRole> roles, std::string restarts_file,
@@ -61,8 +61,8 @@ Supervisor::Supervisor(Loop& loop, std::vector<SupervisedRole> roles, std::strin
   for (SupervisedRole& one : roles) {
     roles_.push_back(std::make_unique<Role>());
     roles_.back()->restarts = host::read_restarts(restarts_file_, one.spec.name);
-    roles_.back()->what = std::move(one);
-    if (std::exchange(roles_.back()->restarts.next, std::nullopt)) stale = true;  // another supervisor's
+    roles_.back()->config = std::move(one);
+    if (std::exchange(roles_.back()->restarts.next, std::nullopt)) stale = true;  // left by another supervisor
   }
   if (stale) write_restarts();
 }
@@ -76,16 +76,16 @@ Supervisor::~Supervisor() {
   }
 }
 
-void Supervisor::begin() {
+void Supervisor::start_all() {
   bring_up_timer_ = loop_.after(options_.bring_up, [this] {
     bring_up_timer_ = 0;
     for (auto& role : roles_) {
       if (role->ready) continue;
       return give_up(
           error(Code::kTimeout,
-                "the " + role->what.spec.name + " is not ready after " +
+                "the " + role->config.spec.name + " is not ready after " +
                     std::to_string(std::chrono::duration_cast<std::chrono::seconds>(options_.bring_up).count()) +
-                    " s; see " + role->what.spec.log_file));
+                    " s; see " + role->config.spec.log_file));
     }
   });
   for (auto& role : roles_) {
@@ -94,17 +94,17 @@ void Supervisor::begin() {
 }
 
 void Supervisor::adopt_or_start(Role& role) {
-  if (std::optional<int> pid = host::running_daemon(role.what.spec.pid_file)) {
+  if (std::optional<int> pid = host::running_daemon(role.config.spec.pid_file)) {
     follow(role, *pid, false, -1);
-    if (host::daemon_is_ready(role.what.spec)) return ready(role);
-    return look_whether_ready(role);
+    if (host::daemon_is_ready(role.config.spec)) return on_ready(role);
+    return poll_ready(role);
   }
   if (Status started = start(role); !started.ok()) give_up(started.error());
 }
 
 Status Supervisor::start(Role& role) {
   BERTH_TRY(before_start_());
-  BERTH_ASSIGN(host::Started started, host::fork_daemon(role.what.spec, role.what.run));
+  BERTH_ASSIGN(host::StartedDaemon started, host::fork_daemon(role.config.spec, role.config.run));
   role.started_here = true;
   follow(role, started.pid, true, started.ready_fd);
   return ok_status();
@@ -114,15 +114,15 @@ void Supervisor::follow(Role& role, int pid, bool child, int ready_fd) {
   role.pid = pid;
   role.child = child;
   role.ready = false;
-  role.said.clear();
+  role.report.clear();
   role.began = loop_.monotonic();
   role.pidfd = Fd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
-  if (!role.pidfd) {  // it has ended already
+  if (!role.pidfd) {  // it has exited already
     role.child = false;
     ::waitpid(pid, nullptr, WNOHANG);
-    return loop_.post([this, &role] { ended(role); });
+    return loop_.post([this, &role] { on_end(role); });
   }
-  (void)loop_.watch_fd(role.pidfd.get(), EPOLLIN, [this, &role](std::uint32_t) { ended(role); });
+  (void)loop_.watch_fd(role.pidfd.get(), EPOLLIN, [this, &role](std::uint32_t) { on_end(role); });
   if (ready_fd < 0) return;
   role.ready_fd = Fd(ready_fd);
   ::fcntl(ready_fd, F_SETFL, O_NONBLOCK);
@@ -133,35 +133,35 @@ void Supervisor::read_ready(Role& role) {
   char buffer[1024];
   ssize_t n;
   while ((n = ::read(role.ready_fd.get(), buffer, sizeof buffer)) > 0) {
-    if (role.said.size() < 4096) role.said.append(buffer, static_cast<std::size_t>(n));
+    if (role.report.size() < 4096) role.report.append(buffer, static_cast<std::size_t>(n));
   }
   if (n != 0) return;
   loop_.unwatch_fd(role.ready_fd.get());
   role.ready_fd.reset();
-  if (role.said.starts_with("READY")) ready(role);
-  // Otherwise it ends now, and that is told by its pidfd.
+  if (role.report.starts_with("READY")) on_ready(role);
+  // Otherwise the process exits now, and its pidfd reports that.
 }
 
-void Supervisor::look_whether_ready(Role& role) {
-  role.timer = loop_.after(kReadyLook, [this, &role] {
+void Supervisor::poll_ready(Role& role) {
+  role.timer = loop_.after(kReadyPoll, [this, &role] {
     role.timer = 0;
     if (role.pid == 0) return;
-    if (host::daemon_is_ready(role.what.spec)) return ready(role);
-    look_whether_ready(role);
+    if (host::daemon_is_ready(role.config.spec)) return on_ready(role);
+    poll_ready(role);
   });
 }
 
-void Supervisor::ready(Role& role) {
+void Supervisor::on_ready(Role& role) {
   role.ready = true;
   if (!std::all_of(roles_.begin(), roles_.end(), [](const auto& one) { return one->ready; })) return;
   if (bring_up_timer_) loop_.cancel(std::exchange(bring_up_timer_, 0));
   if (auto done = std::exchange(brought_up_, nullptr)) done(ok_status());
 }
 
-void Supervisor::ended(Role& role) {
+void Supervisor::on_end(Role& role) {
   int status = 0;
   const pid_t reaped = role.child ? ::waitpid(role.pid, &status, WNOHANG) : -1;
-  if (reaped == 0) return;  // its last thread is still ending: called again at once
+  if (reaped == 0) return;  // its last thread is still exiting: the pidfd fires again
   if (role.ready_fd) read_ready(role);
   if (role.ready_fd) {
     loop_.unwatch_fd(role.ready_fd.get());
@@ -174,22 +174,23 @@ void Supervisor::ended(Role& role) {
   const int pid = std::exchange(role.pid, 0);
   role.ready = false;
   if (brought_up_)
-    return role.started_here ? give_up(host::failed_start(role.what.spec, was_ready ? "" : role.said))
+    return role.started_here ? give_up(host::failed_start(role.config.spec, was_ready ? "" : role.report))
                              : adopt_or_start(role);
-  if (!was_ready && !trim(role.said).empty()) how += ": " + std::string(trim(role.said));
-  if (loop_.monotonic() - role.began >= options_.settled) role.in_a_row = 0;
-  if (role.in_a_row == 0) role.first_end = loop_.now();
+  if (!was_ready && !trim(role.report).empty()) how += ": " + std::string(trim(role.report));
+  if (loop_.monotonic() - role.began >= options_.long_run) role.consecutive_ends = 0;
+  if (role.consecutive_ends == 0) role.first_end = loop_.now();
   Duration delay = Duration::zero();
-  if (role.in_a_row > 0)
-    delay = std::min<Duration>(options_.first_delay * (1 << std::min(role.in_a_row - 1, 16)), options_.longest_delay);
-  ++role.in_a_row;
+  if (role.consecutive_ends > 0)
+    delay = std::min<Duration>(options_.first_delay * (1 << std::min(role.consecutive_ends - 1, 16)),
+                               options_.longest_delay);
+  ++role.consecutive_ends;
   role.last_end = how;
   const std::string next = restart_after(role, delay, how);
-  log_error("supervisor", "the " + role.what.spec.name + " has ended; it " + next,
+  log_error("supervisor", "the " + role.config.spec.name + " has ended; it " + next,
             {{"pid", std::to_string(pid)}, {"how", how}});
 }
 
-// Answers when that is, for the log.
+// Returns a text about the planned start, for the log.
 std::string Supervisor::restart_after(Role& role, Duration delay, std::string why) {
   if (role.timer) loop_.cancel(role.timer);
   role.timer = loop_.after(delay, [this, &role] {
@@ -197,14 +198,14 @@ std::string Supervisor::restart_after(Role& role, Duration delay, std::string wh
     restart(role);
   });
   const Time now = loop_.now();
-  role.restarts.next = host::NextStart{now + delay, role.in_a_row, role.first_end, std::move(why)};
+  role.restarts.next = host::PlannedStart{now + delay, role.consecutive_ends, role.first_end, std::move(why)};
   if (delay > Duration::zero()) write_restarts();
   return host::describe(*role.restarts.next, now);
 }
 
 void Supervisor::restart(Role& role) {
-  // `berth up` of an older or a newer program may have been quicker.
-  if (std::optional<int> pid = host::running_daemon(role.what.spec.pid_file)) {
+  // `berth up` of another version may have started the daemon.
+  if (std::optional<int> pid = host::running_daemon(role.config.spec.pid_file)) {
     follow(role, *pid, false, -1);
     role.ready = true;
     role.restarts.next.reset();
@@ -213,19 +214,19 @@ void Supervisor::restart(Role& role) {
   if (Status started = start(role); !started.ok()) {
     const std::string& reason = started.error().message;
     const std::string next = restart_after(role, options_.longest_delay / 10, "the last start failed: " + reason);
-    log_error("supervisor", "the start of the " + role.what.spec.name + " failed; it " + next, {{"error", reason}});
+    log_error("supervisor", "the start of the " + role.config.spec.name + " failed; it " + next, {{"error", reason}});
     return;
   }
   role.restarts.next.reset();
   ++role.restarts.count;
   role.restarts.last = loop_.now();
   role.restarts.why = role.last_end;
-  log_info("supervisor", "the " + role.what.spec.name + " is started again",
+  log_info("supervisor", "the " + role.config.spec.name + " is started again",
            {{"pid", std::to_string(role.pid)}, {"restarts", std::to_string(role.restarts.count)}});
   write_restarts();
 }
 
-// While the cluster is brought up: nothing of it stays.
+// Bringing the cluster up failed: stops all roles started here.
 void Supervisor::give_up(const Error& why) {
   auto done = std::exchange(brought_up_, nullptr);
   if (!done) return;
@@ -233,16 +234,16 @@ void Supervisor::give_up(const Error& why) {
   for (auto role = roles_.rbegin(); role != roles_.rend(); ++role) {
     if ((*role)->pidfd) loop_.unwatch_fd((*role)->pidfd.get());
     if ((*role)->timer) loop_.cancel(std::exchange((*role)->timer, 0));
-    if ((*role)->started_here) (void)host::stop_daemon((*role)->what.spec.pid_file, 5s, SIGTERM);
+    if ((*role)->started_here) (void)host::stop_daemon((*role)->config.spec.pid_file, 5s, SIGTERM);
   }
   done(why);
 }
 
 void Supervisor::write_restarts() {
-  std::vector<host::Restarts> all;
+  std::vector<host::RestartHistory> all;
   for (const auto& role : roles_) {
-    host::Restarts one = role->restarts;
-    one.role = role->what.spec.name;
+    host::RestartHistory one = role->restarts;
+    one.role = role->config.spec.name;
     if (one.count > 0 || one.next) all.push_back(std::move(one));
   }
   if (Status written = host::write_restarts(restarts_file_, all); !written.ok()) {
@@ -257,7 +258,7 @@ int run_supervisor(const std::string& data_dir) {
   };
   Result<host::ClusterDir> dir = host::open_cluster_dir(data_dir);
   if (!dir.ok()) return give_up(dir.error());
-  Result<host::Settings> settings = host::load_settings(*dir);
+  Result<host::ClusterSettings> settings = host::load_settings(*dir);
   if (!settings.ok()) return give_up(settings.error());
   ::prctl(PR_SET_NAME, "berth-supervisor");
   Loop loop;
@@ -279,7 +280,7 @@ int run_supervisor(const std::string& data_dir) {
     code = 1;
     loop.stop();
   });
-  supervisor.begin();
+  supervisor.start_all();
   loop.run();
   return code;
 }

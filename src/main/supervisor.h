@@ -1,7 +1,7 @@
 #pragma once
-// Keeps the server and the agent of a cluster running: starts them, and starts again the one that has died, after a
-// growing delay. It holds nothing that they need: where it is killed, they go on, and the next `berth up` starts
-// another.
+// Keeps the server and the agent of a cluster running: starts them, and restarts the one that has died, after a growing
+// delay. It owns no resource that they need: if the supervisor is killed they continue, and the next `berth up` starts
+// another one.
 
 #include <functional>
 #include <memory>
@@ -16,27 +16,27 @@ namespace berth {
 
 struct SupervisedRole {
   host::DaemonSpec spec;
-  std::function<int()> run;  // in a process of its own, forked from this one
+  std::function<int()> run;  // runs in a process forked from this one
 };
 
 struct SupervisorOptions {
-  Duration bring_up = 30s;    // both must be ready by then
-  Duration first_delay = 1s;  // before the second restart in a row; doubles; the first comes at once
+  Duration bring_up = 30s;    // time within which both must be ready
+  Duration first_delay = 1s;  // before the second restart in a row; doubles; the first restart is immediate
   Duration longest_delay = 60s;
-  Duration settled = 60s;  // one that has run this long is restarted at once again
+  Duration long_run = 60s;  // after a run of this length the next restart is immediate again
 };
 
-// What is not running is started; what is running already is looked after. Loop thread; one thread in the process.
+// Starts roles that do not run; adopts those that run already. Loop thread; the process must be single-threaded.
 class Supervisor {
  public:
-  // `brought_up` is called once: when all roles are ready, or with why one is not; those started here have been stopped
-  // by then. `before_start` makes sure of what a role needs.
+  // `brought_up` is called once: when all roles are ready, or with the reason why one is not; roles started here were
+  // stopped by then. `before_start` prepares what a role needs.
   Supervisor(Loop& loop, std::vector<SupervisedRole> roles, std::string restarts_file,
              std::function<Status()> before_start, Function<void(Status)> brought_up, SupervisorOptions options = {});
-  ~Supervisor();  // the roles run on
+  ~Supervisor();  // the roles continue to run
   Supervisor(const Supervisor&) = delete;
 
-  void begin();
+  void start_all();
 
  private:
   struct Role;
@@ -44,9 +44,9 @@ class Supervisor {
   Status start(Role& role);
   void follow(Role& role, int pid, bool child, int ready_fd);
   void read_ready(Role& role);
-  void look_whether_ready(Role& role);
-  void ready(Role& role);
-  void ended(Role& role);
+  void poll_ready(Role& role);
+  void on_ready(Role& role);
+  void on_end(Role& role);
   void restart(Role& role);
   std::string restart_after(Role& role, Duration delay, std::string why);
   void give_up(const Error& why);
@@ -61,7 +61,7 @@ class Supervisor {
   TimerId bring_up_timer_ = 0;
 };
 
-// The role `berth supervise`: SIGTERM ends it alone.
+// Main function of `berth supervise`: SIGTERM stops the supervisor alone.
 int run_supervisor(const std::string& data_dir);
 
 }  // namespace berth

@@ -45,9 +45,9 @@ class SupervisorTest : public ::testing::Test {
         loop_, std::vector<SupervisedRole>{{spec("one"), std::move(one)}, {spec("two"), std::move(two)}},
         directory_ + "/restarts.json", [this] { return may_start_; },
         [this](Status status) { up_ = std::move(status); }, options);
-    supervisor_->begin();
+    supervisor_->start_all();
   }
-  // Also of what no event tells.
+  // Polls, because some conditions cause no event.
   bool until(const std::function<bool()>& condition) {
     const Duration end = loop_.monotonic() + 20s;
     while (!condition()) {
@@ -76,7 +76,7 @@ TEST_F(SupervisorTest, StartsBothAndStartsAgainTheOneThatDies) {
   ::kill(one, SIGKILL);
   ASSERT_TRUE(until([&] { return pid("one") != 0 && pid("one") != one; }));
   EXPECT_EQ(pid("two"), two);
-  host::Restarts restarts;
+  host::RestartHistory restarts;
   ASSERT_TRUE(until([&] {
     restarts = host::read_restarts(directory_ + "/restarts.json", "one");
     return restarts.count == 1;
@@ -98,7 +98,7 @@ TEST_F(SupervisorTest, SaysWhenItStartsTheNextOneAndTheNextSupervisorForgetsThat
     ::kill(one, SIGKILL);
     ASSERT_TRUE(until([&] { return pid("one") != one && (ends == 2 || pid("one") != 0); }));
   }
-  host::Restarts restarts;
+  host::RestartHistory restarts;
   ASSERT_TRUE(until([&] { return (restarts = host::read_restarts(file, "one")).next.has_value(); }));
   EXPECT_EQ(restarts.count, 1);
   EXPECT_EQ(restarts.next->ends, 2);
@@ -122,7 +122,7 @@ TEST_F(SupervisorTest, OneThatCannotBeStartedIsTriedAgainAndThatIsSaid) {
   ASSERT_TRUE(until_up());
   may_start_ = error(Code::kUnavailable, "no namespaces");
   ::kill(pid("one"), SIGKILL);
-  host::Restarts restarts;
+  host::RestartHistory restarts;
   ASSERT_TRUE(until([&] { return (restarts = host::read_restarts(file, "one")).next.has_value(); }));
   EXPECT_EQ(restarts.next->why, "the last start failed: no namespaces");
   EXPECT_EQ(restarts.count, 0);
@@ -141,14 +141,14 @@ TEST_F(SupervisorTest, OneThatIsKilledDoesNoHarmAndTheNextLooksAfterThemToo) {
   ASSERT_TRUE(until_up());
   EXPECT_EQ(pid("one"), one) << "what runs is left alone";
   EXPECT_NE(pid("two"), 0);
-  // Also of one that it has not started itself, it hears when it ends.
+  // It also notices the end of a daemon that it has not started itself.
   ::kill(one, SIGKILL);
   ::waitpid(one, nullptr, 0);
   EXPECT_TRUE(until([&] { return pid("one") != 0 && pid("one") != one; }));
 }
 
 TEST_F(SupervisorTest, WaitsForOneThatIsStillStarting) {
-  // Started by somebody who has gone since.
+  // Started by a process that has exited since.
   auto started = host::fork_daemon(spec("one"), [] {
     for (;;) ::pause();
     return 0;
@@ -196,7 +196,7 @@ TEST_F(SupervisorTest, OneThatKeepsDyingIsStartedLessAndLessOften) {
   start(ready_for_ever, dies, options);
   ASSERT_TRUE(until([&] { return up_.has_value(); }));
   const Duration began = loop_.monotonic();
-  // At once, then after 50, 100, 200 and 400 ms.
+  // Immediately, then after 50, 100, 200 and 400 ms.
   ASSERT_TRUE(until([&] { return host::read_restarts(directory_ + "/restarts.json", "two").count >= 5; }));
   EXPECT_GE(loop_.monotonic() - began, 750ms);
   EXPECT_EQ(host::read_restarts(directory_ + "/restarts.json", "two").why, "ended with exit code 3");

@@ -12,7 +12,7 @@ namespace {
 
 constexpr std::string_view kLegacyIssuer = "kubernetes/serviceaccount";
 constexpr std::string_view kLegacy = "kubernetes.io/serviceaccount/";
-constexpr std::int64_t kLeewaySeconds = 60;  // as upstream: clocks differ, and what is deleted may end its work
+constexpr std::int64_t kLeewaySeconds = 60;  // as upstream: clocks differ, and deleted objects may finish their work
 
 Error refused(std::string why) { return error(Code::kUnauthorized, std::move(why)); }
 Error invalidated() { return refused("service account token has been invalidated"); }
@@ -34,9 +34,9 @@ std::string go_list(const std::vector<std::string>& list) {
   return out + "]";
 }
 
-class Checker {
+class TokenChecker {
  public:
-  Checker(apiserver::registry::Registry& registry, const Value& claims, Time now)
+  TokenChecker(apiserver::registry::Registry& registry, const Value& claims, Time now)
       : registry_(registry), claims_(claims), now_(now) {}
 
   Status check_times() const {
@@ -48,7 +48,7 @@ class Checker {
     return ok_status();
   }
 
-  // The account and what else the token is bound to must still be there, and be the same.
+  // The account and the other objects that the token is bound to must exist with the same uids.
   Result<apiserver::registry::User> check_bound() const {
     const Value& kubernetes = claims_["kubernetes.io"];
     const std::string ns = kubernetes["namespace"].str();
@@ -60,7 +60,7 @@ class Checker {
                            ") does not match service account pod ref claim ("));
     const Value& pod = kubernetes["pod"];
     const Value& node = kubernetes["node"];
-    // Beside a pod the node only says where that runs.
+    // If the token is bound to a pod, the node only says where the pod runs.
     if (!pod.is_object()) {
       BERTH_TRY(check_object(api::resources::kNodes, "", node, "node UID (",
                              ") does not match service account node ref claim ("));
@@ -77,7 +77,7 @@ class Checker {
     return user;
   }
 
-  // The token of a Secret, which must still hold it.
+  // The token of a Secret: the Secret must still contain it.
   Result<apiserver::registry::User> check_secret(std::string_view token) const {
     auto claim = [this](std::string_view name) { return claims_[std::string(kLegacy) + std::string(name)].str(); };
     const std::string ns = claim("namespace"), name = claim("service-account.name"), uid = claim("service-account.uid");
@@ -102,7 +102,7 @@ class Checker {
     return registry_.store().get(apiserver::registry::store_key(*registry_.schema().find(resource), ns, name));
   }
 
-  bool long_gone(const Value& object) const {
+  bool deleted_long_ago(const Value& object) const {
     const Value& when = object["metadata"]["deletionTimestamp"];
     if (when.is_null()) return false;
     Result<Time> deleted = parse_time(when.as_string());
@@ -112,7 +112,7 @@ class Checker {
   Status check_account(const std::string& ns, std::string_view name, std::string_view uid) const {
     store::RecordPtr account = find(api::resources::kServiceAccounts, ns, name);
     if (!account) return refused("serviceaccounts " + quoted(name) + " not found");
-    if (long_gone(account->value))
+    if (deleted_long_ago(account->value))
       return refused("service account " + ns + "/" + std::string(name) + " has been deleted");
     if (std::string_view real = api::uid_of(account->value); real != uid) {
       return refused("service account UID (" + std::string(real) + ") does not match claim (" + std::string(uid) + ")");
@@ -124,7 +124,7 @@ class Checker {
                       const char* between) const {
     if (!bound.is_object()) return ok_status();
     store::RecordPtr record = find(resource, ns, bound["name"].as_string());
-    if (!record || long_gone(record->value)) return invalidated();
+    if (!record || deleted_long_ago(record->value)) return invalidated();
     if (std::string_view real = api::uid_of(record->value); real != bound["uid"].as_string()) {
       return refused(before + std::string(real) + between + bound["uid"].str() + ")");
     }
@@ -172,7 +172,7 @@ Result<apiserver::rest::TokenHolder> authenticate_service_account(const TokenChe
   if (holder.audiences.empty()) {
     return refused("token audiences " + go_list(audiences) + " is invalid for the target audiences " + go_list(wanted));
   }
-  const Checker checker(registry, *claims, now);
+  const TokenChecker checker(registry, *claims, now);
   if (legacy) {
     BERTH_ASSIGN(holder.user, checker.check_secret(token));
     return holder;

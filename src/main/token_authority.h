@@ -1,5 +1,5 @@
 #pragma once
-// Service-account tokens: signed for TokenRequests, checked on requests.
+// Service-account tokens: signed for TokenRequests, verified on requests.
 
 #include <string>
 #include <string_view>
@@ -12,21 +12,21 @@
 
 namespace berth {
 
-// The token's text for these claims.
+// The signed token for these claims.
 Result<std::string> sign_service_account_token(const std::string& key_pem, const Value& claims);
 
-// The token of a Secret of type kubernetes.io/service-account-token: without an end, good while the Secret holds it.
+// The token of a Secret of type kubernetes.io/service-account-token: never expires, valid while the Secret contains it.
 Result<std::string> sign_secret_token(const std::string& key_pem, const Value& account, const Value& secret);
 
 struct TokenCheck {
   std::string key_pem;
-  std::string issuer;                  // of tokens that were asked for
-  std::vector<std::string> audiences;  // what tokens without an audience are for: the API's own
+  std::string issuer;                  // of tokens from TokenRequests
+  std::vector<std::string> audiences;  // the API's own: of tokens without an audience
 };
 
-// Who the token speaks for to one of the `wanted` audiences. kUnauthorized: no token of ours (the message is empty
-// then), or one for others, ended, not valid yet, or bound to an account, pod, secret or node that is gone or another
-// one by now; the message says which, in upstream's words.
+// The user of the token for one of the `wanted` audiences. kUnauthorized: not a token of this cluster (with an empty
+// message), or one for other audiences, expired, not valid yet, or bound to an account, pod, secret or node that is
+// gone or has another uid; the message is upstream's.
 Result<apiserver::rest::TokenHolder> authenticate_service_account(const TokenCheck& check,
                                                                   apiserver::registry::Registry& registry,
                                                                   std::string_view token,

@@ -1,4 +1,4 @@
-// Tokens from the request to the check, over a registry in memory.
+// Tokens from request to verification, with a registry in memory.
 #include "main/token_authority.h"
 
 #include "apiserver/registry/test_registry.h"
@@ -65,7 +65,7 @@ class TokenTest : public apiserver::registry::RegistryFixture {
                                            Duration later = 0s) {
     return authenticate_service_account(check_, *registry_, token, wanted, loop_.now() + later);
   }
-  // The name, or why not.
+  // The user name, or the error.
   std::string name(const std::string& token, const std::vector<std::string>& wanted = {kIssuer}, Duration later = 0s) {
     Result<apiserver::rest::TokenHolder> holder = who(token, wanted, later);
     return holder.ok() ? holder->user.name : "!" + holder.error().message;
@@ -111,7 +111,7 @@ TEST_F(TokenTest, ClaimsAndUsersSayWhatTheTokenIsBoundTo) {
   EXPECT_EQ(extra("pod-name"), "p");
   EXPECT_EQ(extra("node-name"), "n3");
   EXPECT_FALSE(extra("pod-uid").empty() || extra("node-uid").empty());
-  // A pod's own token lives on for a year, and says since when it should have been replaced.
+  // A pod's own token is valid for a year, and says when it should have been replaced.
   const Value projected =
       claims(token(R"({"expirationSeconds":3607,"boundObjectRef":{"kind":"Pod","apiVersion":"v1","name":"p"}})"));
   EXPECT_EQ(projected["exp"].as_int() - projected["iat"].as_int(), 365 * 24 * 3600);

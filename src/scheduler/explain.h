@@ -1,5 +1,5 @@
 #pragma once
-// Explanations of our own, behind upstream's words.
+// Berth's own explanations, appended to upstream's message.
 
 #include <string>
 
@@ -7,8 +7,8 @@
 
 namespace berth::scheduler {
 
-// Where a claim's volume can only be used on some nodes and that is what keeps the pod: which claim, where its volume
-// is, what keeps the pod from the nodes there, and what would help. "" where volumes are not what matters.
-std::string explain_volumes(const Question& question, const Snapshot& snapshot);
+// If the pod cannot be scheduled because a claim's volume is usable on some nodes only: names the claim, the location
+// of its volume, why the nodes there reject the pod, and what would help. "" if volumes are not the cause.
+std::string explain_volumes(const FilterInput& input, const Snapshot& snapshot);
 
 }  // namespace berth::scheduler

@@ -1,4 +1,4 @@
-// Affinity between pods and spreading over topologies: what refuses, what is preferred, what is said.
+// Affinity between pods and topology spreading: filters, scores and messages.
 #include <gtest/gtest.h>
 
 #include "scheduler/plan.h"
@@ -23,7 +23,7 @@ std::string constraint(const std::string& key, int skew, const std::string& mode
 
 struct NeighboursTest : ::testing::Test {
   void SetUp() override {
-    // Two zones; the last node has no zone at all.
+    // Two zones; the last node has no zone.
     add_node("a1", "a");
     add_node("a2", "a");
     add_node("b1", "b");
@@ -35,7 +35,7 @@ struct NeighboursTest : ::testing::Test {
   }
   static Value app(const std::string& name, const std::string& app) { return labelled(make_pod(name), "app", app); }
   void place(const Value& pod, const std::string& node) { snapshot.place(make_pod_info(pod), node); }
-  // "a1 b1": the nodes the pod may go to; or the reasons where there are none.
+  // "a1 b1": the nodes that fit the pod; or the reasons if there are none.
   std::string nodes_for(const Value& pod) {
     const PodPtr info = make_pod_info(pod);
     std::string out;
@@ -45,21 +45,21 @@ struct NeighboursTest : ::testing::Test {
     return out;
   }
   std::string refusal(const Value& pod) {
-    const Decision decision = decide(*make_pod_info(pod), snapshot, view, turn);
+    const SchedulingDecision decision = decide(*make_pod_info(pod), snapshot, view, next_node);
     EXPECT_EQ(decision.node, "");
     return decision.message.substr(0, decision.message.find(". no new claims"));
   }
   Scores neighbours_score(const Value& pod) {
     const PodPtr info = make_pod_info(pod);
-    return score_neighbours(Question{*info, {}, view, {}}, snapshot.nodes(), snapshot);
+    return score_neighbours(FilterInput{*info, {}, view, {}}, snapshot.nodes(), snapshot);
   }
   Scores spread_score(const Value& pod) {
     const PodPtr info = make_pod_info(pod);
-    return score_spread(Question{*info, {}, view, {}}, snapshot.nodes(), snapshot);
+    return score_spread(FilterInput{*info, {}, view, {}}, snapshot.nodes(), snapshot);
   }
   Snapshot snapshot;
   FakeView view;
-  std::size_t turn = 0;
+  std::size_t next_node = 0;
 };
 
 TEST_F(NeighboursTest, RequiredAffinityWantsTheDomainOfThePodsItNames) {
@@ -95,7 +95,7 @@ TEST_F(NeighboursTest, RequiredAntiAffinityAndItsSymmetry) {
   EXPECT_EQ(nodes_for(alone), "a1 a2 b1");
   place(alone, "a2");
   EXPECT_EQ(nodes_for(requires_pods(app("q", "a"), "podAntiAffinity", term("a", kZone))), "b1");
-  // The one that is there refuses those that ask for nothing themselves.
+  // Anti-affinity of a placed pod excludes pods without terms of their own.
   EXPECT_EQ(nodes_for(app("q", "a")), "b1");
   EXPECT_EQ(nodes_for(app("q", "b")), "a1 a2 b1");
   place(requires_pods(app("r", "a"), "podAntiAffinity", term("a", kZone)), "b1");
@@ -128,7 +128,7 @@ TEST_F(NeighboursTest, NamespacesByNameByLabelsAndByDefault) {
   EXPECT_EQ(wants(R"(,"namespaceSelector":{"matchLabels":{"team":"two"}})"), "a1");
   EXPECT_EQ(wants(R"(,"namespaceSelector":{"matchLabels":{"team":"one"}})"), "");
   EXPECT_EQ(wants(R"(,"namespaceSelector":{})"), "a1");
-  // Towards newcomers too.
+  // Also towards new pods.
   Value guard = requires_pods(app("g", "g"), "podAntiAffinity",
                               term("b", kHost, R"(,"namespaceSelector":{"matchLabels":{"team":"two"}})"));
   place(guard, "b1");
@@ -144,13 +144,13 @@ TEST_F(NeighboursTest, PreferredAffinityBothWays) {
   EXPECT_EQ(neighbours_score(prefers_pods(app("p", "b"), "podAffinity", 10, term("a", kZone))), (Scores{100, 100, 0}));
   EXPECT_EQ(neighbours_score(prefers_pods(app("p", "b"), "podAntiAffinity", 10, term("a", kHost))),
             (Scores{0, 100, 100}));
-  // Those that are there prefer, too: the newcomer's own 3 against their 4.
+  // Placed pods prefer, too: the new pod's own 3 against their 4.
   place(prefers_pods(app("y", "c"), "podAffinity", 4, term("b", kHost)), "b1");
   EXPECT_EQ(neighbours_score(app("p", "b")), (Scores{0, 0, 100}));
   EXPECT_EQ(neighbours_score(prefers_pods(app("p", "b"), "podAffinity", 3, term("a", kHost))), (Scores{75, 0, 100}));
   place(prefers_pods(app("z", "c"), "podAntiAffinity", 8, term("b", kHost)), "b1");
   EXPECT_EQ(neighbours_score(app("p", "b")), (Scores{100, 100, 0}));
-  // Required affinity of others counts a little as well.
+  // Required affinity of placed pods counts with a small weight.
   Snapshot fresh;
   std::swap(snapshot, fresh);
   SetUp();
@@ -164,11 +164,11 @@ TEST_F(NeighboursTest, SpreadKeepsTheSkewSmall) {
   place(app("x", "a"), "a1");
   EXPECT_EQ(nodes_for(even), "b1");
   EXPECT_EQ(nodes_for(spreads(app("p", "a"), constraint(kZone, 2, "DoNotSchedule"))), "a1 a2 b1");
-  // A pod that its own selector does not name adds nothing.
+  // A pod that its own constraint does not match adds nothing.
   EXPECT_EQ(nodes_for(spreads(app("p", "b"), constraint(kZone, 1, "DoNotSchedule"))), "a1 a2 b1");
   place(app("y", "a"), "b1");
   EXPECT_EQ(nodes_for(even), "a1 a2 b1");
-  // Pods on their way out do not count.
+  // Terminating pods do not count.
   Value leaving = app("y", "a");
   leaving.mut("metadata").set("deletionTimestamp", "2026-01-01T00:00:00Z");
   place(leaving, "b1");
@@ -198,7 +198,7 @@ TEST_F(NeighboursTest, MinDomainsCountMissingOnesAsEmpty) {
 
 TEST_F(NeighboursTest, WhichNodesAreCounted) {
   place(app("x", "a"), "a1");
-  // Zone b is out of reach: by the usual policy it is not counted, so zone a may go on growing.
+  // Zone b is excluded by the pod's node affinity: by default it is not counted, so zone a may go on growing.
   Value bound = spreads(app("p", "a"), constraint(kZone, 1, "DoNotSchedule"));
   bound.mut("spec").set("nodeSelector", Value::object({{kZone, "a"}}));
   EXPECT_EQ(nodes_for(bound), "a1 a2");
@@ -228,7 +228,7 @@ TEST_F(NeighboursTest, SoftSpreadPrefersTheEmptierDomain) {
   place(app("y", "a"), "a2");
   EXPECT_EQ(spread_score(spreads(app("p", "a"), constraint(kZone, 1, "ScheduleAnyway"))), (Scores{0, 0, 100}));
   place(app("z", "a"), "b1");
-  // 2 pods against 1: 100 * (2 + 1 - 2) / 2, each of them weighed alike.
+  // 2 pods against 1: 100 * (2 + 1 - 2) / 2, both weights equal.
   EXPECT_EQ(spread_score(spreads(app("p", "a"), constraint(kZone, 1, "ScheduleAnyway"))), (Scores{33, 33, 100}));
   add_node("c", "");
   EXPECT_EQ(spread_score(spreads(app("p", "a"), constraint(kZone, 1, "ScheduleAnyway")))[3], 0);
@@ -247,7 +247,7 @@ TEST_F(NeighboursTest, TheClustersDefaultsSpreadPodsOfOneServiceOrOwner) {
   view.known_services.clear();
   view.owner = from(R"({"matchLabels":{"app":"a"}})");
   EXPECT_EQ(spread_score(app("p", "a")), by_service);
-  // A pod with constraints of its own, even hard ones, is not given the defaults.
+  // The defaults do not apply to a pod with constraints of its own, even hard ones.
   EXPECT_TRUE(spread_score(spreads(app("p", "a"), constraint(kZone, 1, "DoNotSchedule"))).empty());
 }
 
@@ -263,7 +263,7 @@ TEST_F(NeighboursTest, CountsFollowPodsThatChangeTheirLabels) {
 
 TEST_F(NeighboursTest, WhoMattersToWhom) {
   auto matters = [&](const Value& waiting, const Value& changed) {
-    return matters_to(*make_pod_info(waiting), *make_pod_info(changed), view);
+    return affects(*make_pod_info(waiting), *make_pod_info(changed), view);
   };
   EXPECT_FALSE(matters(app("p", "a"), app("x", "a")));
   EXPECT_TRUE(matters(requires_pods(app("p", "b"), "podAffinity", term("a", kZone)), app("x", "a")));

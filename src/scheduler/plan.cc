@@ -14,12 +14,12 @@ constexpr std::size_t kAlwaysAll = 100;
 
 std::string none_of(std::size_t nodes) { return "0/" + std::to_string(nodes) + " nodes are available: "; }
 
-std::size_t best_of(const Question& question, const std::vector<const NodeInfo*>& candidates, Snapshot& snapshot) {
+std::size_t best_of(const FilterInput& input, const std::vector<const NodeInfo*>& candidates, Snapshot& snapshot) {
   if (candidates.size() == 1) return 0;
-  const Scores scores = score(question, candidates, snapshot);
+  const Scores scores = score(input, candidates, snapshot);
   std::size_t best = 0;
   for (std::size_t i = 1; i < candidates.size(); ++i) {
-    // Equal nodes: the emptier one, then the first by name.
+    // With equal scores: the node with fewer pods, then the first by name.
     if (scores[i] > scores[best] ||
         (scores[i] == scores[best] && candidates[i]->pods.size() < candidates[best]->pods.size()))
       best = i;
@@ -27,49 +27,49 @@ std::size_t best_of(const Question& question, const std::vector<const NodeInfo*>
   return best;
 }
 
-// What the search over all nodes found.
-struct Search {
+// The result of filtering the nodes.
+struct SearchResult {
   std::vector<const NodeInfo*> candidates;
-  std::vector<const NodeInfo*> curable;  // with fewer pods on it, it might do
-  int hopeless = 0;
+  std::vector<const NodeInfo*> resolvable;  // with fewer pods they might fit
+  int unresolvable = 0;
   Reasons reasons;
   unsigned concerns = 0;
 };
 
-Search search(const Question& question, Snapshot& snapshot, std::size_t& turn) {
-  Search found;
+SearchResult search_nodes(const FilterInput& input, Snapshot& snapshot, std::size_t& next_node) {
+  SearchResult found;
   const auto& nodes = snapshot.nodes();
   const std::size_t enough = enough_nodes(nodes.size());
   found.candidates.reserve(enough);
-  std::size_t looked = 0;
-  for (; looked < nodes.size() && found.candidates.size() < enough; ++looked) {
-    const NodeInfo* node = nodes[(turn + looked) % nodes.size()];
-    Verdict verdict = filter_with_nominated(question, *node, snapshot);
-    if (verdict.fits()) {
+  std::size_t examined = 0;
+  for (; examined < nodes.size() && found.candidates.size() < enough; ++examined) {
+    const NodeInfo* node = nodes[(next_node + examined) % nodes.size()];
+    FilterResult result = filter_with_nominated(input, *node, snapshot);
+    if (result.fits()) {
       found.candidates.push_back(node);
       continue;
     }
-    if (verdict.curable) {
-      found.curable.push_back(node);
+    if (result.resolvable) {
+      found.resolvable.push_back(node);
     } else {
-      ++found.hopeless;
+      ++found.unresolvable;
     }
-    found.concerns |= verdict.concern;
-    verdict.each_reason([&](std::string_view reason) { found.reasons.add(reason); });
+    found.concerns |= result.concern;
+    result.each_reason([&](std::string_view reason) { found.reasons.add(reason); });
   }
-  if (looked < nodes.size()) turn = (turn + looked) % nodes.size();
+  if (examined < nodes.size()) next_node = (next_node + examined) % nodes.size();
   return found;
 }
 
-void settle(Decision& decision, const Question& question, const NodeInfo& chosen) {
+void choose_node(SchedulingDecision& decision, const FilterInput& input, const NodeInfo& chosen) {
   decision.node = chosen.name;
-  choose_volumes(question.volumes, chosen.node, question.view, &decision.volumes);
+  choose_volumes(input.volumes, chosen.node, input.view, &decision.volumes);
 }
 
-// Nothing fits: who would have to go, and what there is to say.
-void make_room(Decision& decision, const Question& question, Snapshot& snapshot, const Search& found,
-               const std::string& why, std::size_t turn) {
-  Preemption preemption = preempt(question, snapshot, found.curable, found.hopeless, turn);
+// No node fits: plans a preemption and composes the message.
+void plan_preemption(SchedulingDecision& decision, const FilterInput& input, Snapshot& snapshot,
+                     const SearchResult& found, const std::string& why, std::size_t next_node) {
+  Preemption preemption = preempt(input, snapshot, found.resolvable, found.unresolvable, next_node);
   decision.message = none_of(snapshot.nodes().size()) + why + ".";
   if (preemption.node.empty()) {
     decision.message += " no new claims to deallocate, preemption: " + preemption.message;
@@ -78,7 +78,7 @@ void make_room(Decision& decision, const Question& question, Snapshot& snapshot,
     decision.nominated = std::move(preemption.node);
     decision.victims = std::move(preemption.victims);
   }
-  const std::string help = explain_volumes(question, snapshot);
+  const std::string help = explain_volumes(input, snapshot);
   if (!help.empty()) decision.message += " " + help;
 }
 
@@ -108,33 +108,33 @@ std::size_t enough_nodes(std::size_t all) {
   return std::max(kAlwaysAll, all * percent / 100);
 }
 
-bool fits_on(const PodInfo& pod, const NodeInfo& node, Snapshot& snapshot, const View& view) {
+bool fits_on(const PodInfo& pod, const NodeInfo& node, Snapshot& snapshot, const ClusterView& view) {
   const VolumeNeeds needs = volume_needs(pod, view, snapshot);
   if (!needs.problem.empty()) return false;
-  const Neighbours neighbours = look_around(pod, snapshot, view);
-  return filter_with_nominated(ask(pod, needs, view, neighbours), node, snapshot).fits();
+  const Neighbours neighbours = gather_neighbours(pod, snapshot, view);
+  return filter_with_nominated(make_filter_input(pod, needs, view, neighbours), node, snapshot).fits();
 }
 
-Verdict filter_with_nominated(const Question& question, const NodeInfo& node, Snapshot& snapshot) {
-  if (!snapshot.any_nominated()) return filter(question, node);
+FilterResult filter_with_nominated(const FilterInput& input, const NodeInfo& node, Snapshot& snapshot) {
+  if (!snapshot.any_nominated()) return filter(input, node);
   std::vector<PodPtr> coming;
   for (const PodPtr& other : snapshot.nominated_for(node.name)) {
-    if (other->uid != question.pod.uid && other->priority >= question.pod.priority && !snapshot.placed(other->uid))
+    if (other->uid != input.pod.uid && other->priority >= input.pod.priority && !snapshot.placed(other->uid))
       coming.push_back(other);
   }
   if (!coming.empty()) {
     for (const PodPtr& other : coming) snapshot.place(other, node.name);
-    const Neighbours with_them = look_around(question.pod, snapshot, question.view);
-    Verdict verdict = filter(ask(question.pod, question.volumes, question.view, with_them), node);
+    const Neighbours with_them = gather_neighbours(input.pod, snapshot, input.view);
+    FilterResult result = filter(make_filter_input(input.pod, input.volumes, input.view, with_them), node);
     for (const PodPtr& other : coming) snapshot.remove(other->uid);
-    if (!verdict.fits()) return verdict;
+    if (!result.fits()) return result;
   }
-  // Whether they come is not certain, so it has to fit without them too.
-  return filter(question, node);
+  // It is not certain that they will be placed, so the pod must also fit without them.
+  return filter(input, node);
 }
 
-Decision decide(const PodInfo& pod, Snapshot& snapshot, const View& view, std::size_t& turn) {
-  Decision decision;
+SchedulingDecision decide(const PodInfo& pod, Snapshot& snapshot, const ClusterView& view, std::size_t& next_node) {
+  SchedulingDecision decision;
   const std::size_t all = snapshot.nodes().size();
   if (all == 0) {
     decision.message = "no nodes available to schedule pods";
@@ -144,29 +144,29 @@ Decision decide(const PodInfo& pod, Snapshot& snapshot, const View& view, std::s
   const VolumeNeeds needs = volume_needs(pod, view, snapshot);
   if (!needs.problem.empty()) {
     decision.message = none_of(all) + needs.problem +
-                       ". preemption: " + nothing_to_preempt(pod, all, static_cast<int>(all), Reasons());
+                       ". preemption: " + no_preemption_message(pod, all, static_cast<int>(all), Reasons());
     decision.concerns = kConcernVolumes;
     decision.withdraw = true;
     return decision;
   }
-  const Neighbours neighbours = look_around(pod, snapshot, view);
-  const Question question = ask(pod, needs, view, neighbours);
+  const Neighbours neighbours = gather_neighbours(pod, snapshot, view);
+  const FilterInput input = make_filter_input(pod, needs, view, neighbours);
   if (snapshot.any_nominated()) {
-    // Where room was made for it, the pod goes without another look.
+    // The node nominated by an earlier preemption is chosen without scoring.
     const NodeInfo* nominated = snapshot.node(snapshot.nomination_of(pod.uid));
-    if (nominated && filter_with_nominated(question, *nominated, snapshot).fits()) {
-      settle(decision, question, *nominated);
+    if (nominated && filter_with_nominated(input, *nominated, snapshot).fits()) {
+      choose_node(decision, input, *nominated);
       return decision;
     }
   }
-  const std::size_t first = turn;
-  Search found = search(question, snapshot, turn);
+  const std::size_t first = next_node;
+  SearchResult found = search_nodes(input, snapshot, next_node);
   if (found.candidates.empty()) {
     decision.concerns = found.concerns;
-    make_room(decision, question, snapshot, found, found.reasons.text(), first);
+    plan_preemption(decision, input, snapshot, found, found.reasons.text(), first);
     return decision;
   }
-  settle(decision, question, *found.candidates[best_of(question, found.candidates, snapshot)]);
+  choose_node(decision, input, *found.candidates[best_of(input, found.candidates, snapshot)]);
   return decision;
 }
 

@@ -1,6 +1,6 @@
 #pragma once
-// Where a pod goes. Pure: the snapshot and the view in, a decision out. (The snapshot keeps counts for what was asked
-// of it, and is worked on while "what if" is asked; it is the same again afterwards.)
+// The scheduling decision. Pure: snapshot and view go in, a decision comes out. (The snapshot stores the counts that
+// were read from it, and is modified to evaluate preemptions; afterwards it is restored.)
 
 #include <cstddef>
 #include <string>
@@ -10,31 +10,32 @@
 
 namespace berth::scheduler {
 
-struct Decision {
-  std::string node;       // empty: nowhere
-  VolumeChoice volumes;   // what has to be done to the pod's claims for that node
-  std::string message;    // nowhere: why, in upstream's words
-  unsigned concerns = 0;  // nowhere: what refused
+struct SchedulingDecision {
+  std::string node;       // empty: unschedulable
+  VolumeChoice volumes;   // writes to the pod's claims and volumes for that node
+  std::string message;    // unschedulable: upstream's message
+  unsigned concerns = 0;  // unschedulable: the Concern bits of the filters that rejected the pod
 
-  // Nowhere yet: the node on which room can be made, and the pods that have to go, the most important first.
+  // Unschedulable now: the node on which preemption makes room, and the victims, the most important first.
   std::string nominated;
   std::vector<PodPtr> victims;
-  bool withdraw = false;  // nowhere at all: the pod is nominated for no node any more
+  bool withdraw = false;  // unschedulable, and preemption does not help: clear the pod's nominated node
 };
 
-// `turn` goes round the nodes, so that with very many of them each decision looks at other ones; the caller keeps it.
-Decision decide(const PodInfo& pod, Snapshot& snapshot, const View& view, std::size_t& turn);
+// `next_node`: index of the first node to examine. It advances, so that in large clusters each decision examines other
+// nodes; the caller stores it.
+SchedulingDecision decide(const PodInfo& pod, Snapshot& snapshot, const ClusterView& view, std::size_t& next_node);
 
-// Whether the pod would fit on this one node now.
-bool fits_on(const PodInfo& pod, const NodeInfo& node, Snapshot& snapshot, const View& view);
+// True if the pod would fit on this node now.
+bool fits_on(const PodInfo& pod, const NodeInfo& node, Snapshot& snapshot, const ClusterView& view);
 
-// The same with the room that pods nominated for the node will take, unless they are less important.
-Verdict filter_with_nominated(const Question& question, const NodeInfo& node, Snapshot& snapshot);
+// The same, counting the pods nominated for the node, unless they have a lower priority.
+FilterResult filter_with_nominated(const FilterInput& input, const NodeInfo& node, Snapshot& snapshot);
 
-// How many nodes that fit are enough to choose from, of `all`.
+// How many fitting nodes suffice to choose from, of `all`.
 std::size_t enough_nodes(std::size_t all);
 
-// "2 Insufficient cpu, 1 node(s) were unschedulable": sorted as text.
+// Counted reasons: "2 Insufficient cpu, 1 node(s) were unschedulable", sorted as text.
 struct Reasons {
   std::vector<std::pair<std::string, int>> counts;
   void add(std::string_view reason, int count = 1);

@@ -13,12 +13,12 @@ using namespace testing;  // NOLINT
 struct PlanTest : ::testing::Test {
   Snapshot snapshot;
   FakeView view;
-  std::size_t turn = 0;
-  Decision run(const Value& pod) { return decide(*make_pod_info(pod), snapshot, view, turn); }
+  std::size_t next_node = 0;
+  SchedulingDecision run(const Value& pod) { return decide(*make_pod_info(pod), snapshot, view, next_node); }
   void place(const Value& pod, const std::string& node) { snapshot.place(make_pod_info(pod), node); }
-  // The message of a pod that must fit nowhere.
+  // The message for a pod that must be unschedulable.
   std::string refusal(const Value& pod) {
-    const Decision decision = run(pod);
+    const SchedulingDecision decision = run(pod);
     EXPECT_EQ(decision.node, "");
     return decision.message;
   }
@@ -55,7 +55,7 @@ TEST_F(PlanTest, InitContainersCountAtTheirPeakAndSidecarsAlways) {
       {"name":"side","restartPolicy":"Always","resources":{"requests":{"cpu":"200m"}}},
       {"name":"once","resources":{"requests":{"cpu":"900m","nvidia.com/gpu":"1"}}}])"));
   pod.mut("spec").set("overhead", from(R"({"cpu":"10m"})"));
-  const Amounts amounts = requests_of(pod);
+  const ResourceAmounts amounts = requests_of(pod);
   EXPECT_EQ(amounts.milli_cpu, 1110);  // the sidecar beside the init container, and the overhead
   EXPECT_EQ(amounts.of("nvidia.com/gpu"), 1);
   snapshot.set_node(make_node("n1"));
@@ -178,7 +178,7 @@ TEST_F(PlanTest, AVolumesPlaceIsExplained) {
   EXPECT_NE(refusal(pod).find("in zone \"west\": no node is there; add a node to that zone."), std::string::npos);
   snapshot.set_node(zoned("n3", "west"));
   EXPECT_EQ(run(pod).node, "n3");
-  // A volume of one node, which is full.
+  // A volume usable on one node, which is full.
   view.known_volumes["v"] = make_volume("v", "n1");
   place(make_pod("big", "4"), "n1");
   EXPECT_NE(refusal(pod).find("on node \"n1\": node n1 refused it (Insufficient cpu); make room on it."),
@@ -193,7 +193,7 @@ TEST_F(PlanTest, WaitingClaimsAreProvisionedOrTakeAFreeVolume) {
   view.classes["local"] = make_class("local", "WaitForFirstConsumer");
   view.claims["default/x"] = make_claim("x", "local");
   const Value pod = with_claim(make_pod("a"), "x");
-  Decision decision = run(pod);
+  SchedulingDecision decision = run(pod);
   EXPECT_EQ(decision.node, "n1");
   ASSERT_EQ(decision.volumes.provisions.size(), 1u);
 
@@ -201,7 +201,7 @@ TEST_F(PlanTest, WaitingClaimsAreProvisionedOrTakeAFreeVolume) {
   decision = run(pod);
   ASSERT_EQ(decision.volumes.bindings.size(), 1u);
   EXPECT_EQ(decision.volumes.bindings[0].volume["metadata"]["name"].as_string(), "v");
-  view.taken_name = "v";
+  view.reserved_name = "v";
   EXPECT_EQ(run(pod).volumes.provisions.size(), 1u);
 
   view.classes["local"] = make_class("local", "WaitForFirstConsumer", "kubernetes.io/no-provisioner");
@@ -258,7 +258,7 @@ TEST_F(PlanTest, PrefersEmptyUntaintedPreferredAndApart) {
   Value pod = make_pod("a", "100m");
   pod.mut("spec").set("affinity", from(R"({"nodeAffinity":{"preferredDuringSchedulingIgnoredDuringExecution":[
       {"weight":100,"preference":{"matchFields":[{"key":"metadata.name","operator":"In","values":["n1"]}]}}]}})"));
-  EXPECT_EQ(score_preferred_affinity(Question{*make_pod_info(pod), {}, view, {}}, snapshot.nodes()),
+  EXPECT_EQ(score_preferred_affinity(FilterInput{*make_pod_info(pod), {}, view, {}}, snapshot.nodes()),
             (Scores{100, 0, 0}));
 }
 
@@ -269,7 +269,7 @@ TEST_F(PlanTest, LooksAtEnoughNodesOnly) {
   EXPECT_EQ(enough_nodes(10000), 500u);
   for (int i = 0; i < 300; ++i) snapshot.set_node(make_node("n" + std::to_string(i)));
   EXPECT_NE(run(make_pod("a")).node, "");
-  EXPECT_GT(turn, 0u);
+  EXPECT_GT(next_node, 0u);
 }
 
 TEST(SnapshotTest, ForgetsNodesAndReplacesPods) {

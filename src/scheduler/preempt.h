@@ -1,6 +1,5 @@
 #pragma once
-// Preemption: on which node room can be made for a pod by taking away less important ones, and which. Pure, like
-// plan.h.
+// Preemption: on which node deleting pods of lower priority makes room for a pod, and which pods. Pure, like plan.h.
 
 #include <string>
 #include <vector>
@@ -11,31 +10,32 @@
 namespace berth::scheduler {
 
 struct Preemption {
-  std::string node;             // empty: nowhere
+  std::string node;             // empty: no node
   std::vector<PodPtr> victims;  // the most important first
-  std::string message;          // nowhere: why, as it stands behind "preemption: "
-  bool withdraw = false;        // nowhere: an earlier nomination is void
+  std::string message;          // if there is no node: the text after "preemption: "
+  bool withdraw = false;        // if there is no node: an earlier nomination is void
 };
 
-// `curable`: the nodes on which fewer pods might help; `hopeless`: how many others there are. `turn`: where to begin.
-Preemption preempt(const Question& question, Snapshot& snapshot, const std::vector<const NodeInfo*>& curable,
-                   int hopeless, std::size_t turn);
+// `resolvable`: the nodes on which fewer pods might help; `unresolvable`: the number of other nodes. `next_node`: index
+// of the first node to examine.
+Preemption preempt(const FilterInput& input, Snapshot& snapshot, const std::vector<const NodeInfo*>& resolvable,
+                   int unresolvable, std::size_t next_node);
 
-// The message where no node can be helped; `reasons`: of those that were tried.
-std::string nothing_to_preempt(const PodInfo& pod, std::size_t nodes, int hopeless, Reasons reasons);
+// The message if preemption helps on no node; `reasons`: of the nodes examined.
+std::string no_preemption_message(const PodInfo& pod, std::size_t nodes, int unresolvable, Reasons reasons);
 
-// The taking away of pods of one node that makes room, if there is one.
-struct Sacrifice {
+// A set of pods of one node whose deletion makes room; `node` is null if there is none.
+struct VictimSet {
   const NodeInfo* node = nullptr;
   std::vector<PodPtr> victims;  // the most important first
-  int violations = 0;           // victims that disruption budgets protect
+  int violations = 0;           // victims protected by disruption budgets
 };
-// The victims on one node, as few and unimportant as possible; the reasons where nothing helps.
-Sacrifice victims_on(const Question& question, Snapshot& snapshot, const NodeInfo& node,
-                     const std::vector<Value>& budgets, Reasons& reasons);
+// The victims on one node, as few and unimportant as possible; adds the reasons if nothing helps.
+VictimSet choose_victims(const FilterInput& input, Snapshot& snapshot, const NodeInfo& node,
+                         const std::vector<Value>& budgets, Reasons& reasons);
 
-// The best of several, by upstream's order: fewest violations, least important first victim, smallest sum of
-// priorities, fewest victims, and the first victim that started last.
-const Sacrifice& best_sacrifice(const std::vector<Sacrifice>& list, const View& view);
+// The best of several, in upstream's order: fewest violations, lowest priority of the first victim, smallest sum of
+// priorities, fewest victims, latest start of the first victim.
+const VictimSet& best_victim_set(const std::vector<VictimSet>& list, const ClusterView& view);
 
 }  // namespace berth::scheduler

@@ -1,4 +1,4 @@
-// Preemption: who may, who has to go, and on which node.
+// Preemption: which pods may preempt, which are victims, and on which node.
 #include "scheduler/preempt.h"
 
 #include <gtest/gtest.h>
@@ -12,7 +12,7 @@ using namespace testing;  // NOLINT
 
 struct PreemptTest : ::testing::Test {
   void add_node(const std::string& name, const std::string& cpu = "4") { snapshot.set_node(make_node(name, cpu)); }
-  // A pod that runs since that minute.
+  // A pod that has run since that minute.
   Value running(const std::string& name, const std::string& node, int priority, const std::string& cpu, int minute = 0,
                 const std::string& app = "") {
     Value pod = with_priority(make_pod(name, cpu), priority);
@@ -23,8 +23,8 @@ struct PreemptTest : ::testing::Test {
     snapshot.place(make_pod_info(pod), node);
     return pod;
   }
-  Decision run(const Value& pod) { return decide(*make_pod_info(pod), snapshot, view, turn); }
-  static std::string victims(const Decision& decision) {
+  SchedulingDecision run(const Value& pod) { return decide(*make_pod_info(pod), snapshot, view, next_node); }
+  static std::string victims(const SchedulingDecision& decision) {
     std::string out = decision.nominated + ":";
     for (const PodPtr& one : decision.victims) out += " " + one->key.substr(8);
     return out;
@@ -37,18 +37,18 @@ struct PreemptTest : ::testing::Test {
   static Value wants(int priority, const std::string& cpu) { return with_priority(make_pod("p", cpu), priority); }
   Snapshot snapshot;
   FakeView view;
-  std::size_t turn = 0;
+  std::size_t next_node = 0;
 };
 
 TEST_F(PreemptTest, TakesTheLeastImportantAndNoMoreThanNeeded) {
   add_node("n1");
   running("low", "n1", 1, "2");
   running("mid", "n1", 5, "2");
-  Decision decision = run(wants(10, "2"));
+  SchedulingDecision decision = run(wants(10, "2"));
   EXPECT_EQ(victims(decision), "n1: low");
   EXPECT_EQ(decision.message, "0/1 nodes are available: 1 Insufficient cpu.");
   EXPECT_EQ(victims(run(wants(10, "4"))), "n1: mid low");
-  // Nothing has changed by the asking.
+  // The evaluation leaves the snapshot unchanged.
   EXPECT_EQ(snapshot.node("n1")->requested.milli_cpu, 4000);
   EXPECT_EQ(snapshot.node("n1")->pods.size(), 2u);
 }
@@ -56,14 +56,14 @@ TEST_F(PreemptTest, TakesTheLeastImportantAndNoMoreThanNeeded) {
 TEST_F(PreemptTest, EqualOrHigherPrioritiesStay) {
   add_node("n1");
   running("same", "n1", 10, "4");
-  Decision decision = run(wants(10, "2"));
+  SchedulingDecision decision = run(wants(10, "2"));
   EXPECT_EQ(victims(decision), ":");
   EXPECT_EQ(
       decision.message,
       "0/1 nodes are available: 1 Insufficient cpu. no new claims to deallocate, preemption: 0/1 nodes are available: "
       "1 No preemption victims found for incoming pod.");
   EXPECT_TRUE(decision.withdraw);
-  // With victims that do not help, what would still refuse is said.
+  // With victims that do not help, the remaining reasons are reported.
   running("low", "n1", 1, "0");
   EXPECT_EQ(
       run(wants(10, "2")).message,
@@ -75,7 +75,7 @@ TEST_F(PreemptTest, NeverMeansNever) {
   running("low", "n1", 1, "4");
   Value pod = wants(10, "2");
   pod.mut("spec").set("preemptionPolicy", "Never");
-  const Decision decision = run(pod);
+  const SchedulingDecision decision = run(pod);
   EXPECT_EQ(victims(decision), ":");
   EXPECT_EQ(
       decision.message,
@@ -116,9 +116,9 @@ TEST_F(PreemptTest, ProtectedPodsAreSparedOnTheirNodeEvenBeforeMoreImportantOnes
   running("free", "n1", 5, "2", 0, "web");
   budget("db", 0);
   EXPECT_EQ(victims(run(wants(10, "2"))), "n1: free");
-  // Where there is no other way, it goes too.
+  // If there is no other way, it is a victim, too.
   EXPECT_EQ(victims(run(wants(10, "4"))), "n1: free guarded");
-  // What a budget has counted already costs it nothing.
+  // A disruption that a budget has counted already costs nothing.
   view.known_budgets[0].mut("status").set("disruptedPods", from(R"({"guarded":"2026-01-01T00:00:00Z"})"));
   EXPECT_EQ(victims(run(wants(10, "2"))), "n1: guarded");
 }
@@ -157,7 +157,7 @@ TEST_F(PreemptTest, ThenTheOneThatStartedLast) {
   running("old", "n1", 5, "4", 1);
   running("young", "n2", 5, "4", 30);
   EXPECT_EQ(victims(run(wants(10, "4"))), "n2: young");
-  // On one node, too, the one that runs longer is worth more.
+  // On one node, too, the pod that has run longer is more important.
   Snapshot fresh;
   std::swap(snapshot, fresh);
   add_node("n1");
@@ -225,13 +225,13 @@ TEST_F(PreemptTest, WhileVictimsLeaveNobodyElseIsTaken) {
   running("other", "n1", 1, "2");
   victim.mut("metadata").set("deletionTimestamp", "2026-01-01T00:00:00Z");
   snapshot.nominate(make_pod_info(wants(10, "2")), "n1");
-  // Somebody deleted it for another reason: that is no promise.
+  // Deleted by another client for another reason: does not count as a preemption.
   view.pods["default/low"] = victim;
   EXPECT_EQ(victims(run(wants(10, "4"))), "n1: low other");
   victim.mut("status").set("conditions",
                            from(R"([{"type":"DisruptionTarget","status":"True","reason":"PreemptionByScheduler"}])"));
   view.pods["default/low"] = victim;
-  const Decision decision = run(wants(10, "4"));
+  const SchedulingDecision decision = run(wants(10, "4"));
   EXPECT_EQ(victims(decision), ":");
   EXPECT_EQ(
       decision.message,

@@ -5,10 +5,10 @@
 
 namespace berth::scheduler {
 
-struct Preemptor::Work {
+struct Preemptor::PreemptionJob {
   std::string preemptor_uid, scheduler, node;
-  std::size_t left = 0;
-  bool good = true;
+  std::size_t pending = 0;
+  bool succeeded = true;
   Function<void(bool)> done;
 };
 
@@ -17,21 +17,21 @@ Preemptor::Preemptor(Runtime& runtime, client::Client& client, client::EventReco
 
 void Preemptor::remove(const PodInfo& preemptor, const std::string& node, const std::vector<Value>& victims,
                        Function<void(bool)> done) {
-  auto work = std::make_shared<Work>();
-  work->preemptor_uid = preemptor.uid;
-  work->scheduler = preemptor.pod["spec"]["schedulerName"].str("default-scheduler");
-  work->node = node;
-  work->left = victims.size() + 1;
-  work->done = std::move(done);
-  for (const Value& victim : victims) mark(work, victim);
-  runtime_.post([work] { answered(work, true); });
+  auto job = std::make_shared<PreemptionJob>();
+  job->preemptor_uid = preemptor.uid;
+  job->scheduler = preemptor.pod["spec"]["schedulerName"].str("default-scheduler");
+  job->node = node;
+  job->pending = victims.size() + 1;
+  job->done = std::move(done);
+  for (const Value& victim : victims) mark_victim(job, victim);
+  runtime_.post([job] { on_answer(job, true); });
 }
 
-void Preemptor::mark(const std::shared_ptr<Work>& work, const Value& victim) {
+void Preemptor::mark_victim(const std::shared_ptr<PreemptionJob>& job, const Value& victim) {
   Value condition = Value::object({{"type", "DisruptionTarget"},
                                    {"status", "True"},
                                    {"reason", "PreemptionByScheduler"},
-                                   {"message", work->scheduler + ": preempting to accommodate a higher priority pod"},
+                                   {"message", job->scheduler + ": preempting to accommodate a higher priority pod"},
                                    {"lastProbeTime", nullptr},
                                    {"lastTransitionTime", format_time(runtime_.now())}});
   if (!victim["metadata"]["generation"].is_null())
@@ -42,39 +42,39 @@ void Preemptor::mark(const std::shared_ptr<Work>& work, const Value& victim) {
   write.subresource = "status";
   write.field_manager = "kube-scheduler";
   client_.patch(api::resources::kPods, api::name_key(victim), api::PatchType::kStrategic, std::move(change), write,
-                [this, alive = lifetime_.guard(), work, victim](Result<Value> answer) {
+                [this, alive = lifetime_.guard(), job, victim](Result<Value> answer) {
                   if (!alive) return;
-                  if (answer.ok() || answer.failed_with(Code::kUnknown)) return erase(work, victim);
+                  if (answer.ok() || answer.failed_with(Code::kUnknown)) return delete_victim(job, victim);
                   const bool gone = answer.failed_with(Code::kNotFound) || answer.failed_with(Code::kConflict);
                   if (!gone)
                     log_warning("scheduler", "cannot mark a victim",
                                 {{"pod", api::name_key(victim).to_string()}, {"error", answer.error().message}});
-                  answered(work, gone);
+                  on_answer(job, gone);
                 });
 }
 
-void Preemptor::erase(const std::shared_ptr<Work>& work, const Value& victim) {
+void Preemptor::delete_victim(const std::shared_ptr<PreemptionJob>& job, const Value& victim) {
   api::DeleteOptions options;
   options.uid = api::uid_of(victim);
   client_.remove(api::resources::kPods, api::name_key(victim), options,
-                 [this, alive = lifetime_.guard(), work, victim](Result<Value> answer) {
+                 [this, alive = lifetime_.guard(), job, victim](Result<Value> answer) {
                    if (!alive) return;
                    if (answer.ok()) {
                      recorder_.event(victim, client::kNormal, "Preempted",
-                                     "Preempted by pod " + work->preemptor_uid + " on node " + work->node);
-                     return answered(work, true);
+                                     "Preempted by pod " + job->preemptor_uid + " on node " + job->node);
+                     return on_answer(job, true);
                    }
                    const bool gone = answer.failed_with(Code::kNotFound) || answer.failed_with(Code::kConflict);
                    if (!gone)
                      log_warning("scheduler", "cannot delete a victim",
                                  {{"pod", api::name_key(victim).to_string()}, {"error", answer.error().message}});
-                   answered(work, gone);
+                   on_answer(job, gone);
                  });
 }
 
-void Preemptor::answered(const std::shared_ptr<Work>& work, bool good) {
-  work->good = work->good && good;
-  if (--work->left == 0) work->done(work->good);
+void Preemptor::on_answer(const std::shared_ptr<PreemptionJob>& job, bool succeeded) {
+  job->succeeded = job->succeeded && succeeded;
+  if (--job->pending == 0) job->done(job->succeeded);
 }
 
 }  // namespace berth::scheduler

@@ -1,5 +1,6 @@
 #pragma once
-// Preemptor: carries a preemption out: marks the victims as disrupted, deletes them, says so. Owner: one scheduler.
+// Preemptor: executes a preemption: sets DisruptionTarget on the victims, deletes them, emits the events. Owner: one
+// scheduler.
 
 #include <functional>
 #include <memory>
@@ -15,18 +16,18 @@ namespace berth::scheduler {
 
 class Preemptor {
  public:
-  // The client, the runtime and the recorder outlive it.
+  // Client, runtime and recorder outlive the Preemptor.
   Preemptor(Runtime& runtime, client::Client& client, client::EventRecorder& recorder);
 
-  // `victims`: pods as last seen. `done` is told whether all of them are gone or going; it comes on a later turn.
+  // `victims`: pods as last seen. Calls `done` in a later loop task: true if all victims are gone or being deleted.
   void remove(const PodInfo& preemptor, const std::string& node, const std::vector<Value>& victims,
               Function<void(bool)> done);
 
  private:
-  struct Work;
-  void mark(const std::shared_ptr<Work>& work, const Value& victim);
-  void erase(const std::shared_ptr<Work>& work, const Value& victim);
-  static void answered(const std::shared_ptr<Work>& work, bool good);
+  struct PreemptionJob;
+  void mark_victim(const std::shared_ptr<PreemptionJob>& job, const Value& victim);
+  void delete_victim(const std::shared_ptr<PreemptionJob>& job, const Value& victim);
+  static void on_answer(const std::shared_ptr<PreemptionJob>& job, bool succeeded);
   Runtime& runtime_;
   client::Client& client_;
   client::EventRecorder& recorder_;

@@ -6,8 +6,8 @@ void PodQueue::add(PodPtr pod) {
   remove(pod->uid);
   Entry& entry = entries_[pod->uid];
   entry.pod = std::move(pod);
-  entry.turn = next_turn_++;
-  active_.insert(Place{entry.pod->priority, entry.turn, entry.pod->uid});
+  entry.sequence = next_sequence_++;
+  active_.insert(QueuePosition{entry.pod->priority, entry.sequence, entry.pod->uid});
 }
 
 void PodQueue::park(PodPtr pod, unsigned concerns, Duration now) {
@@ -17,25 +17,25 @@ void PodQueue::park(PodPtr pod, unsigned concerns, Duration now) {
   entry.pod = std::move(pod);
   entry.parked = true;
   entry.concerns = concerns;
-  entry.since = now;
+  entry.parked_at = now;
   parked_uids_.insert(entry.pod->uid);
   count_concerns(entry, 1);
 }
 
 void PodQueue::count_concerns(const Entry& entry, int sign) {
-  for (std::size_t bit = 0; bit < concerned_.size(); ++bit) {
-    if (entry.concerns & (1u << bit)) concerned_[bit] += sign;
+  for (std::size_t bit = 0; bit < parked_by_concern_.size(); ++bit) {
+    if (entry.concerns & (1u << bit)) parked_by_concern_[bit] += sign;
   }
 }
 
 bool PodQueue::any_parked(unsigned concerns) const {
-  for (std::size_t bit = 0; bit < concerned_.size(); ++bit) {
-    if ((concerns & (1u << bit)) && concerned_[bit] > 0) return true;
+  for (std::size_t bit = 0; bit < parked_by_concern_.size(); ++bit) {
+    if ((concerns & (1u << bit)) && parked_by_concern_[bit] > 0) return true;
   }
   return false;
 }
 
-void PodQueue::forget_claims(const Entry& entry) {
+void PodQueue::remove_from_claims(const Entry& entry) {
   for (const ClaimUse& claim : entry.pod->claims) {
     auto found = by_claim_.find(entry.pod->ns + "/" + claim.name);
     if (found == by_claim_.end()) continue;
@@ -48,11 +48,11 @@ void PodQueue::remove(const std::string& uid) {
   auto found = entries_.find(uid);
   if (found == entries_.end()) return;
   if (found->second.parked) {
-    forget_claims(found->second);
+    remove_from_claims(found->second);
     parked_uids_.erase(uid);
     count_concerns(found->second, -1);
   } else {
-    active_.erase(Place{found->second.pod->priority, found->second.turn, {}});
+    active_.erase(QueuePosition{found->second.pod->priority, found->second.sequence, {}});
   }
   entries_.erase(found);
 }
@@ -66,12 +66,12 @@ PodPtr PodQueue::pop() {
 }
 
 void PodQueue::activate(Entry& entry) {
-  forget_claims(entry);
+  remove_from_claims(entry);
   parked_uids_.erase(entry.pod->uid);
   count_concerns(entry, -1);
   entry.parked = false;
-  entry.turn = next_turn_++;
-  active_.insert(Place{entry.pod->priority, entry.turn, entry.pod->uid});
+  entry.sequence = next_sequence_++;
+  active_.insert(QueuePosition{entry.pod->priority, entry.sequence, entry.pod->uid});
 }
 
 void PodQueue::wake(unsigned concerns, const std::function<bool(const PodInfo&)>& wakes) {
@@ -96,10 +96,10 @@ Duration PodQueue::wake_older(Duration before) {
   std::vector<std::string> woken;
   for (const std::string& uid : parked_uids_) {
     const Entry& entry = entries_.at(uid);
-    if (entry.since <= before) {
+    if (entry.parked_at <= before) {
       woken.push_back(uid);
-    } else if (next == Duration::zero() || entry.since < next) {
-      next = entry.since;
+    } else if (next == Duration::zero() || entry.parked_at < next) {
+      next = entry.parked_at;
     }
   }
   for (const std::string& uid : woken) activate(entries_.at(uid));

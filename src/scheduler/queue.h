@@ -1,6 +1,6 @@
 #pragma once
-// PodQueue: pods without a node. Active ones are taken by priority, then first come, first served. Parked ones fitted
-// nowhere: they rest until something changes that concerns them. No timers in here. Owner: one scheduler, on its loop.
+// PodQueue: pods without a node. Active pods are popped by priority, then in order of arrival. Parked pods fitted on no
+// node: they wait for a change that concerns them. Has no timers. Owner: one scheduler, on its loop.
 
 #include <array>
 #include <cstdint>
@@ -18,25 +18,26 @@ namespace berth::scheduler {
 
 class PodQueue {
  public:
-  // Makes the pod active; replaces what was known of it.
+  // Makes the pod active; replaces its present entry.
   void add(PodPtr pod);
-  // `concerns`: what refused it (Concern bits).
+  // `concerns`: the Concern bits of the filters that rejected it.
   void park(PodPtr pod, unsigned concerns, Duration now);
   void remove(const std::string& uid);
-  bool knows(const std::string& uid) const { return entries_.count(uid) > 0; }
-  // Null where no pod is active.
+  bool contains(const std::string& uid) const { return entries_.count(uid) > 0; }
+  // Null if no pod is active.
   PodPtr pop();
 
   std::size_t active() const { return active_.size(); }
   std::size_t parked() const { return parked_uids_.size(); }
 
-  // Makes active those parked pods with one of `concerns` for which `wakes` says yes.
+  // Makes the parked pods active that have one of `concerns` and for which `wakes` returns true.
   void wake(unsigned concerns, const std::function<bool(const PodInfo&)>& wakes);
-  // Whether a parked pod has one of `concerns`. Costs nothing.
+  // True if a parked pod has one of `concerns`. Constant time.
   bool any_parked(unsigned concerns) const;
-  // Makes active the parked pods that mount the claim "namespace/name".
+  // Makes the parked pods active that mount the claim "namespace/name".
   void wake_users_of(const std::string& claim);
-  // Makes active those that were parked at `before` or earlier; answers when the next one was parked, 0 where none is.
+  // Makes the pods active that were parked at `before` or earlier; returns when the next one was parked, 0 if there is
+  // none.
   Duration wake_older(Duration before);
 
  private:
@@ -44,26 +45,26 @@ class PodQueue {
     PodPtr pod;
     bool parked = false;
     unsigned concerns = 0;
-    Duration since{};
-    std::uint64_t turn = 0;  // of active ones
+    Duration parked_at{};
+    std::uint64_t sequence = 0;  // order of active entries
   };
-  struct Place {
+  struct QueuePosition {
     std::int64_t priority;
-    std::uint64_t turn;
+    std::uint64_t sequence;
     std::string uid;
-    bool operator<(const Place& other) const {
-      return priority != other.priority ? priority > other.priority : turn < other.turn;
+    bool operator<(const QueuePosition& other) const {
+      return priority != other.priority ? priority > other.priority : sequence < other.sequence;
     }
   };
   void activate(Entry& entry);
   void count_concerns(const Entry& entry, int sign);
-  void forget_claims(const Entry& entry);
+  void remove_from_claims(const Entry& entry);
   std::unordered_map<std::string, Entry> entries_;
   std::set<std::string> parked_uids_;
-  std::array<int, 32> concerned_{};  // parked pods with each bit
-  std::set<Place> active_;
-  std::map<std::string, std::set<std::string>> by_claim_;  // parked pods' uids
-  std::uint64_t next_turn_ = 1;
+  std::array<int, 32> parked_by_concern_{};  // number of parked pods per Concern bit
+  std::set<QueuePosition> active_;
+  std::map<std::string, std::set<std::string>> by_claim_;  // uids of parked pods, by claim
+  std::uint64_t next_sequence_ = 1;
 };
 
 }  // namespace berth::scheduler

@@ -30,31 +30,31 @@ using client::kNormal;
 using client::kWarning;
 using client::Subscription;
 
-constexpr int kDecisionsPerTurn = 32;  // then the loop gets to do something else
+constexpr int kDecisionsPerTurn = 32;  // then other tasks of the loop run
 const std::string kFieldManager = "kube-scheduler";
-constexpr const char* kHandler = "scheduler";  // in the record of what is being handled
+constexpr const char* kHandler = "scheduler";  // controller name in the HandlingRecord
 
 bool has_node(const Value& pod) { return !pod["spec"]["nodeName"].as_string().empty(); }
 
-// Heartbeats change nothing that decisions look at.
-bool node_matters(const Value& before, const Value& after) {
+// False for heartbeats: they change no field that decisions read.
+bool affects_decisions(const Value& before, const Value& after) {
   return before["spec"]["unschedulable"] != after["spec"]["unschedulable"] ||
          before["spec"]["taints"] != after["spec"]["taints"] || api::labels_of(before) != api::labels_of(after) ||
          before["status"]["allocatable"] != after["status"]["allocatable"];
 }
 
-// A pod on its way to a node.
-struct Flight {
+// A decided pod whose binding is not finished.
+struct PendingBinding {
   PodPtr pod;
   std::string node;
   VolumeChoice volumes;
-  std::map<std::string, std::int64_t> annotated;  // claims by name: the revision that carries the node's name
-  std::size_t writes = 0;                         // of claims and volumes, not yet answered
+  std::map<std::string, std::int64_t> annotated;  // by name of claim: the revision that has the annotation
+  std::size_t writes = 0;                         // of claims and volumes, unanswered
   bool binding = false;
-  bool over = false;
+  bool finished = false;
   TimerId timer = 0;
 };
-using FlightPtr = std::shared_ptr<Flight>;
+using PendingBindingPtr = std::shared_ptr<PendingBinding>;
 
 struct Counters {
   metrics::Counter& scheduled =
@@ -70,8 +70,8 @@ struct Counters {
 
 }  // namespace
 
-struct Scheduler::State : std::enable_shared_from_this<Scheduler::State> {
-  State(client::InformerSet& informers, Options options)
+struct Scheduler::Impl : std::enable_shared_from_this<Scheduler::Impl> {
+  Impl(client::InformerSet& informers, SchedulerOptions options)
       : client(informers.client()),
         runtime(informers.runtime()),
         options(std::move(options)),
@@ -80,49 +80,49 @@ struct Scheduler::State : std::enable_shared_from_this<Scheduler::State> {
         view(informers) {
     if (this->options.record) slot = this->options.record->slot_of(kHandler);
   }
-  ~State();
+  ~Impl();
 
   void start();
   void on_pod(const Value& before, const Value& after);
-  void note_nomination(const Value& before, const Value& after);
+  void sync_nomination(const Value& before, const Value& after);
   void withdraw(const std::string& uid, const std::string& goes_to);
-  void put_on_node(const PodPtr& pod, const std::string& node);
-  void neighbour_changed(const PodInfo& changed);
+  void place_on_node(const PodPtr& pod, const std::string& node);
+  void wake_neighbours(const PodInfo& changed);
   void on_node(const Value& before, const Value& after);
   void on_claim(const Value& before, const Value& after);
   void on_volume_or_class();
-  void leave_node(const std::string& uid);
+  void remove_from_node(const std::string& uid);
   void wake_for_node(const std::string& name);
 
   void pump();
-  void quarantine();
+  void load_quarantine();
   bool is_quarantined(const PodPtr& pod, const std::string& key);
   void schedule_one(const PodPtr& pod);
-  void park(const PodPtr& pod, const Decision& decision);
-  void preempt(const PodPtr& pod, const Decision& decision);
-  void preempted(const PodPtr& pod, bool good);
+  void park(const PodPtr& pod, const SchedulingDecision& decision);
+  void preempt(const PodPtr& pod, const SchedulingDecision& decision);
+  void on_preempted(const PodPtr& pod, bool good);
   void set_condition(const Value& pod, std::string_view reason, const std::string& message,
                      const std::optional<std::string>& nominated = {});
   void patch_status(const Value& pod, Value status);
   void arm_parked();
 
-  void prepare(const FlightPtr& flight);
-  void reserve(const FlightPtr& flight, const VolumeChoice::Binding& binding);
-  void select_node(const FlightPtr& flight, const Value& claim);
-  void prepared(const FlightPtr& flight, const Result<Value>& answer);
-  void check_claims(const FlightPtr& flight);
-  void bind(const FlightPtr& flight);
-  void bound(const FlightPtr& flight, Result<Value> answer);
-  void find_out(const FlightPtr& flight);
-  void succeed(const FlightPtr& flight);
-  void fail(const FlightPtr& flight, const std::string& message);
-  void abandon(const FlightPtr& flight);
-  void try_later(const PodPtr& pod);
-  void drop_backoff(const std::string& uid);
+  void prepare_claims(const PendingBindingPtr& pending);
+  void reserve(const PendingBindingPtr& pending, const VolumeChoice::Binding& binding);
+  void select_node(const PendingBindingPtr& pending, const Value& claim);
+  void on_prepared(const PendingBindingPtr& pending, const Result<Value>& answer);
+  void check_claims(const PendingBindingPtr& pending);
+  void bind(const PendingBindingPtr& pending);
+  void on_bound(const PendingBindingPtr& pending, Result<Value> answer);
+  void reread_pod(const PendingBindingPtr& pending);
+  void finish_binding(const PendingBindingPtr& pending);
+  void fail_binding(const PendingBindingPtr& pending, const std::string& message);
+  void cancel_binding(const PendingBindingPtr& pending);
+  void retry_later(const PodPtr& pod);
+  void reset_backoff(const std::string& uid);
 
   client::Client& client;
   Runtime& runtime;
-  Options options;
+  SchedulerOptions options;
   client::EventRecorder recorder;
   Preemptor preemptor;
   CachedView view;
@@ -130,38 +130,37 @@ struct Scheduler::State : std::enable_shared_from_this<Scheduler::State> {
 
   Snapshot snapshot;
   PodQueue queue;
-  std::size_t turn = 0;
-  std::unordered_map<std::string, FlightPtr> flights;  // by pod uid
-  std::set<FlightPtr> waiting;                         // for their claims
-  std::unordered_map<std::string, bool>
-      preempting;  // by pod uid, until the victims are told; true: something woke the pod meanwhile
-  struct Backoff {
+  std::size_t next_node = 0;
+  std::unordered_map<std::string, PendingBindingPtr> pending_bindings;  // by pod uid
+  std::set<PendingBindingPtr> waiting_for_claims;                       // bindings that wait for their claims
+  // By pod uid, until the victims' deletions are answered; true: the pod was woken in the meantime.
+  std::unordered_map<std::string, bool> preempting;
+  struct PodBackoff {
     Duration delay{};
     TimerId timer = 0;
   };
-  std::unordered_map<std::string, Backoff> backoffs;  // by pod uid
+  std::unordered_map<std::string, PodBackoff> backoffs;  // by pod uid
   int unsynced = 0;
   bool pumping = false;
   int patching = 0;
-  int slot = -1;  // of the record
-  std::map<std::string, std::uint64_t>
-      left_alone;  // pods in quarantine, by name: what they asked for when that was found
+  int slot = -1;                                     // of the HandlingRecord
+  std::map<std::string, std::uint64_t> quarantined;  // pods in quarantine, by key: their desired_hash()
   TimerId parked_timer = 0;
   std::vector<std::unique_ptr<Subscription>> subscriptions;
 };
 
-Scheduler::State::~State() {
+Scheduler::Impl::~Impl() {
   subscriptions.clear();
   if (parked_timer) runtime.cancel(parked_timer);
   for (auto& [uid, backoff] : backoffs) {
     if (backoff.timer) runtime.cancel(backoff.timer);
   }
-  for (auto& [uid, flight] : flights) {
-    if (flight->timer) runtime.cancel(flight->timer);
+  for (auto& [uid, pending] : pending_bindings) {
+    if (pending->timer) runtime.cancel(pending->timer);
   }
 }
 
-void Scheduler::State::start() {
+void Scheduler::Impl::start() {
   auto changes = [this](const Value&, const Value&) { on_volume_or_class(); };
   subscriptions.push_back(
       view.nodes.subscribe([this](const Value& before, const Value& after) { on_node(before, after); }));
@@ -177,37 +176,38 @@ void Scheduler::State::start() {
     one->when_synced([weak = weak_from_this()] {
       auto self = weak.lock();
       if (!self || --self->unsynced > 0) return;
-      self->quarantine();
+      self->load_quarantine();
       self->pump();
     });
   }
 }
 
-// --- What changes
+// --- Informer events
 
-void Scheduler::State::on_pod(const Value& before, const Value& after) {
+void Scheduler::Impl::on_pod(const Value& before, const Value& after) {
   const Value& pod = after.is_null() ? before : after;
   const std::string uid(api::uid_of(pod));
   if (after.is_null() || api::is_pod_terminal(after)) {
     queue.remove(uid);
     withdraw(uid, {});
-    auto flight = flights.find(uid);
-    if (flight != flights.end() && !flight->second->binding) abandon(FlightPtr(flight->second));
-    drop_backoff(uid);
-    return leave_node(uid);
+    auto pending = pending_bindings.find(uid);
+    if (pending != pending_bindings.end() && !pending->second->binding)
+      cancel_binding(PendingBindingPtr(pending->second));
+    reset_backoff(uid);
+    return remove_from_node(uid);
   }
   if (has_node(after)) {
     queue.remove(uid);
     withdraw(uid, after["spec"]["nodeName"].str());
-    drop_backoff(uid);
-    if (!snapshot.holds(after)) put_on_node(make_pod_info(after), after["spec"]["nodeName"].str());
+    reset_backoff(uid);
+    if (!snapshot.contains_unchanged(after)) place_on_node(make_pod_info(after), after["spec"]["nodeName"].str());
     return;
   }
   if (after["spec"]["schedulerName"].as_string(options.name) != options.name) return;
-  note_nomination(before, after);
-  if (flights.count(uid)) {
-    FlightPtr flight = flights[uid];
-    if (api::is_terminating(after) && !flight->binding) abandon(flight);
+  sync_nomination(before, after);
+  if (pending_bindings.count(uid)) {
+    PendingBindingPtr pending = pending_bindings[uid];
+    if (api::is_terminating(after) && !pending->binding) cancel_binding(pending);
     return;
   }
   if (api::is_terminating(after) || !after["spec"]["schedulingGates"].empty()) return queue.remove(uid);
@@ -218,80 +218,80 @@ void Scheduler::State::on_pod(const Value& before, const Value& after) {
   pump();
 }
 
-// Somebody else may have written or cleared it, and after a restart it is all that is known.
-void Scheduler::State::note_nomination(const Value& before, const Value& after) {
+// Another client may have changed it, and after a restart it is the only source.
+void Scheduler::Impl::sync_nomination(const Value& before, const Value& after) {
   const Value& node = after["status"]["nominatedNodeName"];
   if (before["status"]["nominatedNodeName"] == node) return;
   withdraw(std::string(api::uid_of(after)), node.str());
   snapshot.nominate(make_pod_info(after), node.str());
 }
 
-// The room that was kept for the pod is free again, unless that is where it goes.
-void Scheduler::State::withdraw(const std::string& uid, const std::string& goes_to) {
+// Releases the nominated room; wakes pods for that node unless the pod itself goes there.
+void Scheduler::Impl::withdraw(const std::string& uid, const std::string& goes_to) {
   const std::string node = snapshot.nomination_of(uid);
   if (node.empty()) return;
   snapshot.withdraw(uid);
   if (node != goes_to) wake_for_node(node);
 }
 
-void Scheduler::State::put_on_node(const PodPtr& pod, const std::string& node) {
-  if (snapshot.place(pod, node)) neighbour_changed(*pod);
+void Scheduler::Impl::place_on_node(const PodPtr& pod, const std::string& node) {
+  if (snapshot.place(pod, node)) wake_neighbours(*pod);
 }
 
-// Pods that are kept by affinity or spreading may be free to go, wherever the one that came or went is.
-void Scheduler::State::neighbour_changed(const PodInfo& changed) {
+// A pod placed or removed on any node may satisfy the affinity or spreading of parked pods.
+void Scheduler::Impl::wake_neighbours(const PodInfo& changed) {
   constexpr unsigned kAround = kConcernAffinity | kConcernSpread;
   if (unsynced > 0 || !queue.any_parked(kAround)) return;
-  queue.wake(kAround, [&](const PodInfo& waiting) { return matters_to(waiting, changed, view); });
+  queue.wake(kAround, [&](const PodInfo& parked) { return affects(parked, changed, view); });
   pump();
 }
 
-void Scheduler::State::on_node(const Value& before, const Value& after) {
+void Scheduler::Impl::on_node(const Value& before, const Value& after) {
   const bool moved = before.is_null() || after.is_null() || api::labels_of(before) != api::labels_of(after);
   if (after.is_null()) {
     snapshot.remove_node(std::string(api::name_of(before)));
-    const std::set<FlightPtr> looking = waiting;
-    for (const FlightPtr& flight : looking) {
-      if (flight->node == api::name_of(before)) check_claims(flight);
+    const std::set<PendingBindingPtr> bindings = waiting_for_claims;
+    for (const PendingBindingPtr& pending : bindings) {
+      if (pending->node == api::name_of(before)) check_claims(pending);
     }
   } else {
-    if (!before.is_null() && !node_matters(before, after)) return;
+    if (!before.is_null() && !affects_decisions(before, after)) return;
     snapshot.set_node(after);
     wake_for_node(std::string(api::name_of(after)));
   }
-  // Domains come and go with nodes, and what is even changes with them.
+  // Nodes add and remove domains, which changes the skew.
   if (!moved || unsynced > 0) return;
   queue.wake(kConcernSpread, [](const PodInfo&) { return true; });
   pump();
 }
 
-void Scheduler::State::on_claim(const Value& before, const Value& after) {
+void Scheduler::Impl::on_claim(const Value& before, const Value& after) {
   const Value& claim = after.is_null() ? before : after;
   queue.wake_users_of(api::name_key(claim).to_string());
-  const std::set<FlightPtr> looking = waiting;
-  for (const FlightPtr& flight : looking) {
-    if (flight->pod->ns == api::namespace_of(claim)) check_claims(flight);
+  const std::set<PendingBindingPtr> bindings = waiting_for_claims;
+  for (const PendingBindingPtr& pending : bindings) {
+    if (pending->pod->ns == api::namespace_of(claim)) check_claims(pending);
   }
   pump();
 }
 
-void Scheduler::State::on_volume_or_class() {
+void Scheduler::Impl::on_volume_or_class() {
   queue.wake(kConcernVolumes, [](const PodInfo&) { return true; });
-  const std::set<FlightPtr> looking = waiting;
-  for (const FlightPtr& flight : looking) check_claims(flight);
+  const std::set<PendingBindingPtr> bindings = waiting_for_claims;
+  for (const PendingBindingPtr& pending : bindings) check_claims(pending);
   pump();
 }
 
-void Scheduler::State::leave_node(const std::string& uid) {
+void Scheduler::Impl::remove_from_node(const std::string& uid) {
   const PodPtr pod = snapshot.placed(uid);
   if (!pod) return;
   const std::string node = snapshot.remove(uid);
-  neighbour_changed(*pod);
+  wake_neighbours(*pod);
   wake_for_node(node);
 }
 
-// Something became free or different on one node: those that fit there now are looked at again.
-void Scheduler::State::wake_for_node(const std::string& name) {
+// Room or labels changed on one node: wakes the parked pods that fit there now.
+void Scheduler::Impl::wake_for_node(const std::string& name) {
   if (unsynced > 0 || queue.parked() == 0) return;
   const NodeInfo* node = snapshot.node(name);
   if (!node) return;
@@ -301,8 +301,9 @@ void Scheduler::State::wake_for_node(const std::string& name) {
 
 // --- Decisions
 
-void Scheduler::State::pump() {
-  if (pumping || unsynced > 0 || queue.active() == 0 || flights.size() - waiting.size() >= options.bindings_in_flight)
+void Scheduler::Impl::pump() {
+  if (pumping || unsynced > 0 || queue.active() == 0 ||
+      pending_bindings.size() - waiting_for_claims.size() >= options.bindings_in_flight)
     return;
   pumping = true;
   runtime.post([weak = weak_from_this()] {
@@ -310,8 +311,8 @@ void Scheduler::State::pump() {
     if (!self) return;
     self->pumping = false;
     for (int i = 0; i < kDecisionsPerTurn; ++i) {
-      if (self->flights.size() - self->waiting.size() >= self->options.bindings_in_flight)
-        return;  // an answer pumps again
+      if (self->pending_bindings.size() - self->waiting_for_claims.size() >= self->options.bindings_in_flight)
+        return;  // the next answer posts pump() again
       PodPtr pod = self->queue.pop();
       if (!pod) return;
       self->schedule_one(pod);
@@ -320,7 +321,7 @@ void Scheduler::State::pump() {
   });
 }
 
-void Scheduler::State::quarantine() {
+void Scheduler::Impl::load_quarantine() {
   if (!options.record) return;
   for (const controllers::Death& one : options.record->quarantined(kHandler)) {
     const Cut parts = cut(one.key, "/");
@@ -329,36 +330,36 @@ void Scheduler::State::quarantine() {
       options.record->forget(kHandler, one.key);
       continue;
     }
-    left_alone[one.key] = controllers::version_of(pod);
+    quarantined[one.key] = controllers::desired_hash(pod);
     log_warning("scheduler", "left alone: the server died on it",
                 {{"pod", one.key}, {"times", std::to_string(one.times)}});
     recorder.event(pod, kWarning, "Quarantined", controllers::quarantine_message(one));
   }
 }
 
-bool Scheduler::State::is_quarantined(const PodPtr& pod, const std::string& key) {
-  if (left_alone.empty()) return false;
-  const auto found = left_alone.find(key);
-  if (found == left_alone.end()) return false;
-  if (controllers::version_of(pod->pod) == found->second) return true;
-  left_alone.erase(found);
+bool Scheduler::Impl::is_quarantined(const PodPtr& pod, const std::string& key) {
+  if (quarantined.empty()) return false;
+  const auto found = quarantined.find(key);
+  if (found == quarantined.end()) return false;
+  if (controllers::desired_hash(pod->pod) == found->second) return true;
+  quarantined.erase(found);
   options.record->forget(kHandler, key);
   return false;
 }
 
-void Scheduler::State::schedule_one(const PodPtr& pod) {
+void Scheduler::Impl::schedule_one(const PodPtr& pod) {
   const std::string& key = pod->key;
   if (is_quarantined(pod, key)) return queue.park(pod, 0, runtime.monotonic());
-  const controllers::HandlingRecord::Note note(options.record, slot, key);
+  const controllers::HandlingRecord::Mark mark(options.record, slot, key);
   if (auto busy = preempting.find(pod->uid); busy != preempting.end()) {
     busy->second = true;
     return queue.park(pod, 0, runtime.monotonic());
   }
-  const Duration started = runtime.monotonic();
-  Decision decision;
+  const Duration start_time = runtime.monotonic();
+  SchedulingDecision decision;
   try {
     const InvariantsThrow throwing;
-    decision = decide(*pod, snapshot, view, turn);
+    decision = decide(*pod, snapshot, view, next_node);
   } catch (const std::exception& thrown) {
     counters.failed.add();
     log_error("scheduler", "cannot decide about a pod", {{"pod", key}, {"error", thrown.what()}});
@@ -367,19 +368,19 @@ void Scheduler::State::schedule_one(const PodPtr& pod) {
     queue.park(pod, 0, runtime.monotonic());
     return arm_parked();
   }
-  counters.seconds.observe(std::chrono::duration<double>(runtime.monotonic() - started).count());
+  counters.seconds.observe(std::chrono::duration<double>(runtime.monotonic() - start_time).count());
   if (decision.node.empty()) return park(pod, decision);
-  auto flight = std::make_shared<Flight>();
-  flight->pod = pod;
-  flight->node = decision.node;
-  flight->volumes = std::move(decision.volumes);
-  flights[pod->uid] = flight;
-  put_on_node(pod, flight->node);
-  withdraw(pod->uid, flight->node);
-  prepare(flight);
+  auto pending = std::make_shared<PendingBinding>();
+  pending->pod = pod;
+  pending->node = decision.node;
+  pending->volumes = std::move(decision.volumes);
+  pending_bindings[pod->uid] = pending;
+  place_on_node(pod, pending->node);
+  withdraw(pod->uid, pending->node);
+  prepare_claims(pending);
 }
 
-void Scheduler::State::park(const PodPtr& pod, const Decision& decision) {
+void Scheduler::Impl::park(const PodPtr& pod, const SchedulingDecision& decision) {
   counters.unschedulable.add();
   queue.park(pod, decision.concerns, runtime.monotonic());
   arm_parked();
@@ -396,8 +397,8 @@ void Scheduler::State::park(const PodPtr& pod, const Decision& decision) {
   if (!decision.victims.empty()) preempt(pod, decision);
 }
 
-void Scheduler::State::preempt(const PodPtr& pod, const Decision& decision) {
-  // Pods for which less room was promised on that node look for another place.
+void Scheduler::Impl::preempt(const PodPtr& pod, const SchedulingDecision& decision) {
+  // Withdraw the nominations of lower priority pods for that node: they must find another one.
   const std::vector<PodPtr> others = snapshot.nominated_for(decision.nominated);
   for (const PodPtr& other : others) {
     if (other->priority >= pod->priority) continue;
@@ -405,7 +406,7 @@ void Scheduler::State::preempt(const PodPtr& pod, const Decision& decision) {
     const Value& latest = view.pods.get(api::name_key(other->pod));
     if (api::uid_of(latest) != other->uid) continue;
     patch_status(latest, Value::object({{"nominatedNodeName", nullptr}}));
-    if (queue.knows(other->uid)) queue.add(make_pod_info(latest));
+    if (queue.contains(other->uid)) queue.add(make_pod_info(latest));
   }
   counters.victims.add(decision.victims.size());
   std::vector<Value> victims;
@@ -415,27 +416,27 @@ void Scheduler::State::preempt(const PodPtr& pod, const Decision& decision) {
   }
   preempting[pod->uid] = false;
   preemptor.remove(*pod, decision.nominated, victims, [weak = weak_from_this(), pod](bool good) {
-    if (auto self = weak.lock()) self->preempted(pod, good);
+    if (auto self = weak.lock()) self->on_preempted(pod, good);
   });
 }
 
-void Scheduler::State::preempted(const PodPtr& pod, bool good) {
+void Scheduler::Impl::on_preempted(const PodPtr& pod, bool good) {
   const bool woken = preempting[pod->uid];
   preempting.erase(pod->uid);
-  if (!queue.knows(pod->uid)) return;
+  if (!queue.contains(pod->uid)) return;
   if (!good) {
     queue.remove(pod->uid);
-    return try_later(pod);
+    return retry_later(pod);
   }
-  if (!woken) return;  // the end of the victims wakes it
+  if (!woken) return;  // the deletion events of the victims wake the pod
   const Value& latest = view.pods.get(api::name_key(pod->pod));
   if (api::uid_of(latest) == pod->uid) queue.add(make_pod_info(latest));
   pump();
 }
 
-// Tells why, where that is news: events and the condition PodScheduled.
-void Scheduler::State::set_condition(const Value& pod, std::string_view reason, const std::string& message,
-                                     const std::optional<std::string>& nominated) {
+// Emits the event and writes the condition PodScheduled if they changed.
+void Scheduler::Impl::set_condition(const Value& pod, std::string_view reason, const std::string& message,
+                                    const std::optional<std::string>& nominated) {
   const Value& known = api::condition_of(pod, "PodScheduled");
   const bool was_false = known["status"].as_string() == "False";
   const bool same = was_false && known["reason"].as_string() == reason && known["message"].as_string() == message;
@@ -455,7 +456,7 @@ void Scheduler::State::set_condition(const Value& pod, std::string_view reason, 
   patch_status(pod, std::move(status));
 }
 
-void Scheduler::State::patch_status(const Value& pod, Value status) {
+void Scheduler::Impl::patch_status(const Value& pod, Value status) {
   Value change =
       Value::object({{"metadata", Value::object({{"uid", api::uid_of(pod)}})}, {"status", std::move(status)}});
   api::WriteOptions write;
@@ -468,8 +469,8 @@ void Scheduler::State::patch_status(const Value& pod, Value status) {
                });
 }
 
-// Nothing is forgotten for good, whatever was thought to concern a pod.
-void Scheduler::State::arm_parked() {
+// Retries parked pods after a time, in case a change that concerns them was missed.
+void Scheduler::Impl::arm_parked() {
   if (parked_timer || queue.parked() == 0) return;
   parked_timer = runtime.after(options.parked_retry, [this] {
     parked_timer = 0;
@@ -481,24 +482,24 @@ void Scheduler::State::arm_parked() {
 
 // --- Claims
 
-void Scheduler::State::prepare(const FlightPtr& flight) {
-  if (flight->volumes.empty()) return bind(flight);
-  waiting.insert(flight);
-  flight->writes = flight->volumes.bindings.size() + flight->volumes.provisions.size();
-  flight->timer = runtime.after(options.bind_timeout, [this, flight] {
-    flight->timer = 0;
-    fail(flight, "running PreBind plugin \"VolumeBinding\": binding volumes: context deadline exceeded");
+void Scheduler::Impl::prepare_claims(const PendingBindingPtr& pending) {
+  if (pending->volumes.empty()) return bind(pending);
+  waiting_for_claims.insert(pending);
+  pending->writes = pending->volumes.bindings.size() + pending->volumes.provisions.size();
+  pending->timer = runtime.after(options.bind_timeout, [this, pending] {
+    pending->timer = 0;
+    fail_binding(pending, "running PreBind plugin \"VolumeBinding\": binding volumes: context deadline exceeded");
   });
-  const VolumeChoice volumes = flight->volumes;
+  const VolumeChoice volumes = pending->volumes;
   for (const VolumeChoice::Binding& one : volumes.bindings)
-    view.taken_volumes.insert(std::string(api::name_of(one.volume)));
-  for (const VolumeChoice::Binding& one : volumes.bindings) reserve(flight, one);
-  for (const Value& one : volumes.provisions) select_node(flight, one);
+    view.reserved_volumes.insert(std::string(api::name_of(one.volume)));
+  for (const VolumeChoice::Binding& one : volumes.bindings) reserve(pending, one);
+  for (const Value& one : volumes.provisions) select_node(pending, one);
 }
 
-void Scheduler::State::reserve(const FlightPtr& flight, const VolumeChoice::Binding& binding) {
+void Scheduler::Impl::reserve(const PendingBindingPtr& pending, const VolumeChoice::Binding& binding) {
   const Value& known = binding.volume["spec"]["claimRef"];
-  if (known["uid"].as_string() == api::uid_of(binding.claim)) return prepared(flight, binding.volume);
+  if (known["uid"].as_string() == api::uid_of(binding.claim)) return on_prepared(pending, binding.volume);
   Value reference = Value::object({{"apiVersion", "v1"},
                                    {"kind", "PersistentVolumeClaim"},
                                    {"namespace", api::namespace_of(binding.claim)},
@@ -512,47 +513,47 @@ void Scheduler::State::reserve(const FlightPtr& flight, const VolumeChoice::Bind
   api::WriteOptions write;
   write.field_manager = kFieldManager;
   client.patch(kPersistentVolumes, api::name_key(binding.volume), api::PatchType::kMerge, std::move(change), write,
-               [weak = weak_from_this(), flight](Result<Value> answer) {
-                 if (auto self = weak.lock()) self->prepared(flight, answer);
+               [weak = weak_from_this(), pending](Result<Value> answer) {
+                 if (auto self = weak.lock()) self->on_prepared(pending, answer);
                });
 }
 
-void Scheduler::State::select_node(const FlightPtr& flight, const Value& claim) {
+void Scheduler::Impl::select_node(const PendingBindingPtr& pending, const Value& claim) {
   const std::string name(api::name_of(claim));
-  if (api::annotation_of(claim, controllers::kSelectedNode) == flight->node) {
-    flight->annotated[name] = api::resource_version_number(claim);
-    return prepared(flight, claim);
+  if (api::annotation_of(claim, controllers::kSelectedNode) == pending->node) {
+    pending->annotated[name] = api::resource_version_number(claim);
+    return on_prepared(pending, claim);
   }
   Value metadata = Value::object({{"uid", api::uid_of(claim)},
                                   {"resourceVersion", api::resource_version_of(claim)},
-                                  {"annotations", Value::object({{controllers::kSelectedNode, flight->node}})}});
+                                  {"annotations", Value::object({{controllers::kSelectedNode, pending->node}})}});
   api::WriteOptions write;
   write.field_manager = kFieldManager;
   client.patch(kPersistentVolumeClaims, api::name_key(claim), api::PatchType::kMerge,
                Value::object({{"metadata", metadata}}), write,
-               [weak = weak_from_this(), flight, name](Result<Value> answer) {
+               [weak = weak_from_this(), pending, name](Result<Value> answer) {
                  auto self = weak.lock();
                  if (!self) return;
-                 if (answer.ok()) flight->annotated[name] = api::resource_version_number(answer.value());
-                 self->prepared(flight, answer);
+                 if (answer.ok()) pending->annotated[name] = api::resource_version_number(answer.value());
+                 self->on_prepared(pending, answer);
                });
 }
 
-void Scheduler::State::prepared(const FlightPtr& flight, const Result<Value>& answer) {
-  --flight->writes;
-  if (flight->over) return;
-  if (!answer.ok()) return fail(flight, "running PreBind plugin \"VolumeBinding\": " + answer.error().message);
-  check_claims(flight);
+void Scheduler::Impl::on_prepared(const PendingBindingPtr& pending, const Result<Value>& answer) {
+  --pending->writes;
+  if (pending->finished) return;
+  if (!answer.ok()) return fail_binding(pending, "running PreBind plugin \"VolumeBinding\": " + answer.error().message);
+  check_claims(pending);
 }
 
-// Binds the pod once every claim is bound; gives up where one turns out differently.
-void Scheduler::State::check_claims(const FlightPtr& flight) {
-  if (flight->over || flight->binding || flight->writes > 0) return;
-  // Another node has to be chosen now; its claims' volumes may be made there.
-  const NodeInfo* node = snapshot.node(flight->node);
+// Binds the pod when every claim is bound; fails if a claim was bound or changed otherwise.
+void Scheduler::Impl::check_claims(const PendingBindingPtr& pending) {
+  if (pending->finished || pending->binding || pending->writes > 0) return;
+  // If the node is gone another one must be chosen; its claims' volumes may be created there.
+  const NodeInfo* node = snapshot.node(pending->node);
   if (!node)
-    return fail(flight,
-                "running PreBind plugin \"VolumeBinding\": binding volumes: node \"" + flight->node + "\" not found");
+    return fail_binding(
+        pending, "running PreBind plugin \"VolumeBinding\": binding volumes: node \"" + pending->node + "\" not found");
   bool complete = true;
   auto check = [&](const Value& decided) {
     const Value& claim = view.claims.get(api::name_key(decided));
@@ -562,112 +563,114 @@ void Scheduler::State::check_claims(const FlightPtr& flight) {
       if (volume.is_null()) {
         complete = false;
       } else if (!controllers::matches_node_selector(volume["spec"]["nodeAffinity"]["required"], node->node)) {
-        return "volume \"" + std::string(api::name_of(volume)) + "\" cannot be used on node \"" + flight->node + "\"";
+        return "volume \"" + std::string(api::name_of(volume)) + "\" cannot be used on node \"" + pending->node + "\"";
       }
       return std::string();
     }
     complete = false;
-    auto annotated = flight->annotated.find(std::string(api::name_of(claim)));
-    if (annotated != flight->annotated.end() && api::resource_version_number(claim) >= annotated->second &&
-        api::annotation_of(claim, controllers::kSelectedNode) != flight->node) {
+    auto annotated = pending->annotated.find(std::string(api::name_of(claim)));
+    if (annotated != pending->annotated.end() && api::resource_version_number(claim) >= annotated->second &&
+        api::annotation_of(claim, controllers::kSelectedNode) != pending->node) {
       return "selectedNode annotation reset for PVC \"" + std::string(api::name_of(claim)) + "\"";
     }
     return std::string();
   };
   std::string problem;
-  for (const VolumeChoice::Binding& one : flight->volumes.bindings)
+  for (const VolumeChoice::Binding& one : pending->volumes.bindings)
     problem = problem.empty() ? check(one.claim) : problem;
-  for (const Value& one : flight->volumes.provisions) problem = problem.empty() ? check(one) : problem;
-  if (!problem.empty()) return fail(flight, "running PreBind plugin \"VolumeBinding\": binding volumes: " + problem);
-  if (complete) bind(flight);
+  for (const Value& one : pending->volumes.provisions) problem = problem.empty() ? check(one) : problem;
+  if (!problem.empty())
+    return fail_binding(pending, "running PreBind plugin \"VolumeBinding\": binding volumes: " + problem);
+  if (complete) bind(pending);
 }
 
 // --- Binding
 
-void Scheduler::State::bind(const FlightPtr& flight) {
-  waiting.erase(flight);
-  if (flight->timer) runtime.cancel(flight->timer);
-  flight->timer = 0;
-  flight->binding = true;
-  const api::Name name = api::name_key(flight->pod->pod);
+void Scheduler::Impl::bind(const PendingBindingPtr& pending) {
+  waiting_for_claims.erase(pending);
+  if (pending->timer) runtime.cancel(pending->timer);
+  pending->timer = 0;
+  pending->binding = true;
+  const api::Name name = api::name_key(pending->pod->pod);
   Value binding = Value::object(
       {{"apiVersion", "v1"},
        {"kind", "Binding"},
-       {"metadata", Value::object({{"name", name.name}, {"namespace", name.ns}, {"uid", flight->pod->uid}})},
-       {"target", Value::object({{"apiVersion", "v1"}, {"kind", "Node"}, {"name", flight->node}})}});
+       {"metadata", Value::object({{"name", name.name}, {"namespace", name.ns}, {"uid", pending->pod->uid}})},
+       {"target", Value::object({{"apiVersion", "v1"}, {"kind", "Node"}, {"name", pending->node}})}});
   api::WriteOptions write;
   write.field_manager = kFieldManager;
   write.subresource = "binding";
-  client.create_sub(kPods, name, std::move(binding), write, [weak = weak_from_this(), flight](Result<Value> answer) {
-    if (auto self = weak.lock()) self->bound(flight, std::move(answer));
+  client.create_sub(kPods, name, std::move(binding), write, [weak = weak_from_this(), pending](Result<Value> answer) {
+    if (auto self = weak.lock()) self->on_bound(pending, std::move(answer));
   });
 }
 
-void Scheduler::State::bound(const FlightPtr& flight, Result<Value> answer) {
-  if (answer.ok()) return succeed(flight);
+void Scheduler::Impl::on_bound(const PendingBindingPtr& pending, Result<Value> answer) {
+  if (answer.ok()) return finish_binding(pending);
   switch (answer.error().code) {
-    case Code::kNotFound:  // deleted meanwhile, or about to be and then not
+    case Code::kNotFound:  // the pod is gone, or its deletion was in progress and failed
     case Code::kUnknown:
     case Code::kTimeout:
-    case Code::kConflict: return find_out(flight);
-    default: return fail(flight, "running Bind plugin \"DefaultBinder\": " + answer.error().message);
+    case Code::kConflict: return reread_pod(pending);
+    default: return fail_binding(pending, "running Bind plugin \"DefaultBinder\": " + answer.error().message);
   }
 }
 
-// The binding may have been written, by us or by another scheduler.
-void Scheduler::State::find_out(const FlightPtr& flight) {
-  client.get(kPods, api::name_key(flight->pod->pod), [weak = weak_from_this(), flight](Result<Value> pod) {
+// The binding may have been written, by this or by another scheduler.
+void Scheduler::Impl::reread_pod(const PendingBindingPtr& pending) {
+  client.get(kPods, api::name_key(pending->pod->pod), [weak = weak_from_this(), pending](Result<Value> pod) {
     auto self = weak.lock();
     if (!self) return;
-    if (!pod.ok() && pod.error().code != Code::kNotFound) return self->fail(flight, pod.error().message);
-    if (!pod.ok() || api::uid_of(pod.value()) != flight->pod->uid) return self->abandon(flight);
-    if (pod.value()["spec"]["nodeName"].as_string() == flight->node) return self->succeed(flight);
-    self->abandon(flight);
-    if (!has_node(pod.value())) self->try_later(flight->pod);
+    if (!pod.ok() && pod.error().code != Code::kNotFound) return self->fail_binding(pending, pod.error().message);
+    if (!pod.ok() || api::uid_of(pod.value()) != pending->pod->uid) return self->cancel_binding(pending);
+    if (pod.value()["spec"]["nodeName"].as_string() == pending->node) return self->finish_binding(pending);
+    self->cancel_binding(pending);
+    if (!has_node(pod.value())) self->retry_later(pending->pod);
   });
 }
 
-void Scheduler::State::succeed(const FlightPtr& flight) {
+void Scheduler::Impl::finish_binding(const PendingBindingPtr& pending) {
   counters.scheduled.add();
-  if (options.record && options.record->has_deaths()) options.record->forget(kHandler, flight->pod->key);
-  flight->over = true;
-  flights.erase(flight->pod->uid);
-  drop_backoff(flight->pod->uid);
-  for (const VolumeChoice::Binding& one : flight->volumes.bindings)
-    view.taken_volumes.erase(std::string(api::name_of(one.volume)));
-  recorder.event(flight->pod->pod, kNormal, "Scheduled",
-                 "Successfully assigned " + flight->pod->key + " to " + flight->node);
-  // The pod was deleted before the cache showed it bound: nobody else takes it off the node.
-  if (api::uid_of(view.pods.get(api::name_key(flight->pod->pod))) != flight->pod->uid) leave_node(flight->pod->uid);
+  if (options.record && options.record->has_deaths()) options.record->forget(kHandler, pending->pod->key);
+  pending->finished = true;
+  pending_bindings.erase(pending->pod->uid);
+  reset_backoff(pending->pod->uid);
+  for (const VolumeChoice::Binding& one : pending->volumes.bindings)
+    view.reserved_volumes.erase(std::string(api::name_of(one.volume)));
+  recorder.event(pending->pod->pod, kNormal, "Scheduled",
+                 "Successfully assigned " + pending->pod->key + " to " + pending->node);
+  // The pod was deleted before the cache showed its binding, so no event will remove it from the snapshot.
+  if (api::uid_of(view.pods.get(api::name_key(pending->pod->pod))) != pending->pod->uid)
+    remove_from_node(pending->pod->uid);
   pump();
 }
 
-void Scheduler::State::fail(const FlightPtr& flight, const std::string& message) {
+void Scheduler::Impl::fail_binding(const PendingBindingPtr& pending, const std::string& message) {
   counters.failed.add();
-  abandon(flight);
-  const Value& latest = view.pods.get(api::name_key(flight->pod->pod));
-  if (api::uid_of(latest) != flight->pod->uid || has_node(latest) || api::is_terminating(latest)) return;
+  cancel_binding(pending);
+  const Value& latest = view.pods.get(api::name_key(pending->pod->pod));
+  if (api::uid_of(latest) != pending->pod->uid || has_node(latest) || api::is_terminating(latest)) return;
   set_condition(latest, "SchedulerError", message);
-  try_later(flight->pod);
+  retry_later(pending->pod);
 }
 
-// Takes the pod off the node it was assumed on.
-void Scheduler::State::abandon(const FlightPtr& flight) {
-  if (flight->over) return;
-  flight->over = true;
-  if (flight->timer) runtime.cancel(flight->timer);
-  flight->timer = 0;
-  waiting.erase(flight);
-  flights.erase(flight->pod->uid);
-  for (const VolumeChoice::Binding& one : flight->volumes.bindings)
-    view.taken_volumes.erase(std::string(api::name_of(one.volume)));
-  const Value& latest = view.pods.get(api::name_key(flight->pod->pod));
-  if (api::uid_of(latest) != flight->pod->uid || !has_node(latest)) leave_node(flight->pod->uid);
+// Removes the pod from the node that it was assumed on.
+void Scheduler::Impl::cancel_binding(const PendingBindingPtr& pending) {
+  if (pending->finished) return;
+  pending->finished = true;
+  if (pending->timer) runtime.cancel(pending->timer);
+  pending->timer = 0;
+  waiting_for_claims.erase(pending);
+  pending_bindings.erase(pending->pod->uid);
+  for (const VolumeChoice::Binding& one : pending->volumes.bindings)
+    view.reserved_volumes.erase(std::string(api::name_of(one.volume)));
+  const Value& latest = view.pods.get(api::name_key(pending->pod->pod));
+  if (api::uid_of(latest) != pending->pod->uid || !has_node(latest)) remove_from_node(pending->pod->uid);
   pump();
 }
 
-void Scheduler::State::try_later(const PodPtr& pod) {
-  Backoff& backoff = backoffs[pod->uid];
+void Scheduler::Impl::retry_later(const PodPtr& pod) {
+  PodBackoff& backoff = backoffs[pod->uid];
   backoff.delay =
       backoff.delay == Duration::zero() ? options.first_backoff : std::min(backoff.delay * 2, options.last_backoff);
   if (backoff.timer) runtime.cancel(backoff.timer);
@@ -675,7 +678,8 @@ void Scheduler::State::try_later(const PodPtr& pod) {
     auto found = backoffs.find(uid);
     if (found != backoffs.end()) found->second.timer = 0;
     const Value& latest = view.pods.get(name);
-    if (api::uid_of(latest) != uid || has_node(latest) || api::is_terminating(latest) || flights.count(uid)) return;
+    if (api::uid_of(latest) != uid || has_node(latest) || api::is_terminating(latest) || pending_bindings.count(uid))
+      return;
     PodPtr again = make_pod_info(latest);
     if (snapshot.nomination_of(uid).empty()) snapshot.nominate(again, latest["status"]["nominatedNodeName"].str());
     queue.add(std::move(again));
@@ -683,24 +687,24 @@ void Scheduler::State::try_later(const PodPtr& pod) {
   });
 }
 
-void Scheduler::State::drop_backoff(const std::string& uid) {
+void Scheduler::Impl::reset_backoff(const std::string& uid) {
   auto found = backoffs.find(uid);
   if (found == backoffs.end()) return;
   if (found->second.timer) runtime.cancel(found->second.timer);
   backoffs.erase(found);
 }
 
-Scheduler::Scheduler(client::InformerSet& informers) : Scheduler(informers, Options()) {}
-Scheduler::Scheduler(client::InformerSet& informers, Options options)
-    : state_(std::make_shared<State>(informers, std::move(options))) {
-  state_->start();
+Scheduler::Scheduler(client::InformerSet& informers) : Scheduler(informers, SchedulerOptions()) {}
+Scheduler::Scheduler(client::InformerSet& informers, SchedulerOptions options)
+    : impl_(std::make_shared<Impl>(informers, std::move(options))) {
+  impl_->start();
 }
 Scheduler::~Scheduler() = default;
 
 bool Scheduler::idle() const {
-  return state_->queue.active() == 0 && state_->flights.size() == state_->waiting.size() && state_->patching == 0 &&
-         state_->preempting.empty() && state_->recorder.pending() == 0;
+  return impl_->queue.active() == 0 && impl_->pending_bindings.size() == impl_->waiting_for_claims.size() &&
+         impl_->patching == 0 && impl_->preempting.empty() && impl_->recorder.pending() == 0;
 }
-std::size_t Scheduler::parked() const { return state_->queue.parked(); }
+std::size_t Scheduler::parked() const { return impl_->queue.parked(); }
 
 }  // namespace berth::scheduler

@@ -30,7 +30,7 @@ struct SchedulerTest : ::testing::Test {
     runtime.settle();
   }
   int calls(const std::string& text) { return static_cast<int>(std::count(api.calls.begin(), api.calls.end(), text)); }
-  // What the server does on a binding.
+  // Sets the node, as the server does on a binding.
   void bind(const std::string& name, const std::string& node) {
     Value pod = api.read(kPods, {"default", name});
     pod.mut("spec").set("nodeName", node);
@@ -93,7 +93,7 @@ TEST_F(SchedulerTest, AssumedPodsTakeTheirRoomAtOnce) {
   EXPECT_EQ(calls("create binding pods default/b"), 0);
   EXPECT_EQ(message_of("b").substr(0, 45), "0/1 nodes are available: 1 Insufficient cpu. ");
   EXPECT_EQ(scheduler->parked(), 1u);
-  // Heartbeats wake nobody; room does, at once.
+  // Heartbeats wake no pod; freed room does at once.
   bind("a", "n1");
   Value node = api.read(kNodes, {"", "n1"});
   node.mut("status").set("conditions", from(R"([{"type":"Ready"}])"));
@@ -167,7 +167,7 @@ TEST_F(SchedulerTest, AProvisionerThatGivesUpSendsThePodBack) {
       "n1");
 }
 
-// The claim was sent to a node that is then deleted: not ten minutes later but now another one is chosen.
+// The claim was annotated with a node that is then deleted: another one is chosen at once, not after bind_timeout.
 TEST_F(SchedulerTest, ANodeThatGoesWhileClaimsAreWaitedForSendsThePodBack) {
   api.put(kNodes, make_node("n1"));
   api.put(kStorageClasses, make_class("local", "WaitForFirstConsumer"));
@@ -197,7 +197,7 @@ TEST_F(SchedulerTest, APodThatTheServerDiedOnIsLeftAloneUntilItChanges) {
   api.put(kNodes, make_node("n1"));
   Value a = api.put(kPods, make_pod("a"));
   api.put(kPods, make_pod("b"));
-  Options options;
+  SchedulerOptions options;
   options.record = record.get();
   scheduler.emplace(informers, options);
   runtime.advance(1h);
@@ -242,11 +242,11 @@ TEST_F(SchedulerTest, AnUnknownAnswerIsFoundOut) {
   api.fail_next("create", Code::kUnknown, true);
   start();
   EXPECT_EQ(calls("get pods default/a"), 1);
-  runtime.advance(1s);  // it was not applied after all
+  runtime.advance(1s);  // it was not applied
   EXPECT_EQ(calls("create binding pods default/a"), 2);
 }
 
-// The server may say so of a pod whose deletion is under way, and then is not written.
+// The server may answer NotFound for a pod whose deletion is in progress and then fails.
 TEST_F(SchedulerTest, APodThatIsNotFoundAndStillThereIsTriedAgain) {
   api.put(kNodes, make_node("n1"));
   api.fail_next("create", Code::kNotFound);
@@ -265,7 +265,7 @@ TEST_F(SchedulerTest, ParkedPodsAreLookedAtAgainInTime) {
   EXPECT_EQ(scheduler->parked(), 1u);
   runtime.advance(301s);
   EXPECT_EQ(scheduler->parked(), 1u);
-  EXPECT_EQ(calls("patch status pods default/a"), 1);  // nothing new to say
+  EXPECT_EQ(calls("patch status pods default/a"), 1);  // unchanged message
   api.erase(kPods, {"default", "a"});
   runtime.advance(301s);
   EXPECT_EQ(runtime.timers(), 0u);
@@ -288,7 +288,7 @@ TEST_F(SchedulerTest, MakesRoomForAMoreImportantPod) {
   EXPECT_EQ(condition["reason"].as_string(), "PreemptionByScheduler");
   EXPECT_EQ(condition["message"].as_string(), "default-scheduler: preempting to accommodate a higher priority pod");
   EXPECT_EQ(calls("create binding pods default/high"), 0);
-  runtime.advance(1s);  // the deletion that failed is tried again
+  runtime.advance(1s);  // the failed deletion is retried
   EXPECT_EQ(calls("delete pods default/low"), 2);
   EXPECT_EQ(calls("create binding pods default/high"), 1);
   EXPECT_EQ(event_of("low"), "Normal Preempted Preempted by pod pod-high on node n1");
@@ -361,7 +361,7 @@ TEST_F(SchedulerTest, AntiAffinityIsWokenFromFarAway) {
   Value there = requires_pods(labelled(make_pod("x"), "app", "a"), "podAntiAffinity", term);
   there.mut("spec").set("nodeName", "n2");
   api.put(kPods, there);
-  // Full, so that only the first node can take it, and that is not the one something happens on.
+  // Full, so that only the first node fits, and the change is on another one.
   Value full = make_pod("full", "4");
   full.mut("spec").set("nodeName", "n2");
   api.put(kPods, full);

@@ -99,7 +99,7 @@ inline Value spreads(Value pod, const std::string& constraint) {
   return pod;
 }
 
-struct FakeView final : View {
+struct FakeView final : ClusterView {
   const Value& claim(const std::string& ns, const std::string& name) const override {
     return find(claims, ns + "/" + name);
   }
@@ -110,7 +110,9 @@ struct FakeView final : View {
     for (const auto& [name, volume] : known_volumes) out.push_back(volume);
     return out;
   }
-  bool taken(const Value& volume) const override { return taken_name == volume["metadata"]["name"].as_string(); }
+  bool is_volume_used(const Value& volume) const override {
+    return reserved_name == volume["metadata"]["name"].as_string();
+  }
   const Value& pod(const std::string& ns, const std::string& name) const override {
     return find(pods, ns + "/" + name);
   }
@@ -132,7 +134,7 @@ struct FakeView final : View {
   std::map<std::string, Value> claims, known_volumes, classes, pods, known_namespaces;
   std::vector<Value> known_services, known_budgets;
   Value owner;
-  std::string taken_name;
+  std::string reserved_name;
 };
 
 }  // namespace berth::scheduler::testing

@@ -7,7 +7,7 @@ namespace {
 
 using namespace api::resources;  // NOLINT
 
-// Services that select pods, by namespace.
+// Index: services with a selector, by namespace.
 const std::string kSelecting = "selecting-pods";
 void by_namespace_if_selecting(const Value& service, std::vector<std::string>& keys) {
   if (!service["spec"]["selector"].empty()) keys.emplace_back(api::namespace_of(service));

@@ -1,5 +1,5 @@
 #pragma once
-// CachedView: the rest of the cluster from the informers' caches.
+// CachedView: the cluster as the informers' caches show it.
 
 #include <set>
 #include <string>
@@ -10,11 +10,11 @@
 
 namespace berth::scheduler {
 
-class CachedView final : public View {
+class CachedView final : public ClusterView {
  public:
   explicit CachedView(client::InformerSet& informers);
 
-  // All of them have to be synced before the first decision.
+  // All must be synced before the first decision.
   std::vector<client::Informer*> informers() const;
 
   const Value& claim(const std::string& ns, const std::string& name) const override {
@@ -23,7 +23,9 @@ class CachedView final : public View {
   const Value& volume(const std::string& name) const override { return volumes.get(api::Name{"", name}); }
   const Value& storage_class(const std::string& name) const override { return classes.get(api::Name{"", name}); }
   std::vector<Value> candidates(const Value& claim) const override;
-  bool taken(const Value& volume) const override { return taken_volumes.count(std::string(api::name_of(volume))) > 0; }
+  bool is_volume_used(const Value& volume) const override {
+    return reserved_volumes.count(std::string(api::name_of(volume))) > 0;
+  }
   const Value& pod(const std::string& ns, const std::string& name) const override {
     return pods.get(api::Name{ns, name});
   }
@@ -39,7 +41,7 @@ class CachedView final : public View {
   client::Informer& claims;
   client::Informer& volumes;
   client::Informer& classes;
-  std::set<std::string> taken_volumes;  // by name
+  std::set<std::string> reserved_volumes;  // by name: volumes of bindings in flight
 
  private:
   Runtime& runtime_;

@@ -10,7 +10,7 @@ AsyncWrite::~AsyncWrite() {
   if (context_ != 0) ::syscall(SYS_io_destroy, context_);
 }
 
-bool AsyncWrite::begin(int fd, std::string_view bytes, std::size_t at, int wake_fd) {
+bool AsyncWrite::start(int fd, std::string_view bytes, std::size_t at, int wake_fd) {
   if (refused_) return false;
   if (context_ == 0 && ::syscall(SYS_io_setup, 1, &context_) != 0) {
     refused_ = true;

@@ -26,15 +26,15 @@ constexpr std::size_t kBlock = BlockBuffer::kBlock;
 constexpr char kMagic[8] = {'B', 'e', 'r', 't', 'h', 'J', 'n', 'l'};
 constexpr std::uint32_t kFormat = 2;
 constexpr std::uint32_t kFormatWithoutProof = 1;
-constexpr char kFiller = '~';                // of what is not written yet, and behind the entries of a batch
-constexpr std::size_t kSector = 512;         // disks write it whole or not at all
-constexpr std::size_t kHeadBytes = 40;       // of the file, without the sum
-constexpr std::size_t kBatchHeadBytes = 24;  // with the sum
+constexpr char kFiller = '~';                // in unwritten blocks, and after the entries of a batch
+constexpr std::size_t kSector = 512;         // disks write a sector completely or not at all
+constexpr std::size_t kHeadBytes = 40;       // of the file head, without its CRC
+constexpr std::size_t kBatchHeadBytes = 24;  // including the CRC
 constexpr std::size_t kEntryHeadBytes = 25;
-constexpr std::size_t kWindow = 256 << 10;  // read in one go
+constexpr std::size_t kWindow = 256 << 10;  // bytes per read
 constexpr std::size_t kLeastRoom = 64 << 10;
-constexpr std::size_t kSpare = 20;             // times the room must be free for it to be made
-constexpr std::size_t kKeptBuffer = 1u << 20;  // of a batch
+constexpr std::size_t kSpare = 20;                  // disk space must be this many times the room
+constexpr std::size_t kMaxReusedBuffer = 1u << 20;  // a larger batch buffer is released
 
 template <class T>
 T get(const char* from) {
@@ -48,7 +48,7 @@ void set(char* to, T value) {
   std::memcpy(to, &value, sizeof value);
 }
 
-// Goes on from `before`, the sum of what stands in front.
+// CRC-32 of `bytes`, continued from `before`, the CRC of the bytes in front.
 std::uint32_t sum(std::string_view bytes, std::uint32_t before = 0) {
   return static_cast<std::uint32_t>(::crc32_z(before, reinterpret_cast<const Bytef*>(bytes.data()), bytes.size()));
 }
@@ -87,7 +87,7 @@ void BlockBuffer::release() {
 }
 
 void JournalBatch::clear() {
-  if (buffer_.capacity() > kKeptBuffer) buffer_.release();
+  if (buffer_.capacity() > kMaxReusedBuffer) buffer_.release();
   buffer_.reserve(kBlock, 0);
   size_ = kBatchHeadBytes;
 }
@@ -121,12 +121,12 @@ std::string_view JournalBatch::seal(std::uint64_t salt, std::uint64_t number, ch
   return {data, blocks()};
 }
 
-// Part of a file in memory, read ahead in large pieces.
+// Reads blocks of a file through a read-ahead buffer.
 class JournalFile::Window {
  public:
   Window(const std::string& path, int fd) : path_(path), fd_(fd) {}
 
-  // The bytes at `at`, a multiple of the block; fewer at the end of the file. Valid until the next call.
+  // The bytes at `at`, a multiple of the block size; fewer at the end of the file. Valid until the next call.
   Result<std::string_view> bytes(std::size_t at, std::size_t count) {
     if (at < begin_ || at + count > begin_ + have_) BERTH_TRY(fill(at, std::max(count, kWindow)));
     return std::string_view(buffer_.data() + (at - begin_), std::min(count, begin_ + have_ - at));
@@ -154,7 +154,7 @@ class JournalFile::Window {
   std::size_t begin_ = 0, have_ = 0;
 };
 
-// Some file systems have no direct writes.
+// Falls back to buffered writes: some file systems have no direct ones.
 Status JournalFile::open(int flags) {
   flags |= O_RDWR | O_CLOEXEC | O_DSYNC;
   const bool refused = fault::hit("store.direct");
@@ -174,7 +174,7 @@ Status JournalFile::write(std::string_view blocks, std::size_t at) {
       direct_ = false;
       continue;
     }
-    // Direct writes go on from a block.
+    // Direct writes must continue at the start of a block.
     const std::size_t taken = n < 0 ? 0
                               : done + static_cast<std::size_t>(n) == blocks.size()
                                   ? static_cast<std::size_t>(n)
@@ -205,9 +205,8 @@ Status JournalFile::write_head() {
   return write({data, kBlock}, 0);
 }
 
-// Makes the file at least that long, with filler that is on disk when it returns. Where it fails, the file is as long
-// as before.
-Status JournalFile::fill_up_to(std::size_t size) {
+// Extends the file to at least `size` with durable filler. If that fails, the file has its earlier length.
+Status JournalFile::extend_to(std::size_t size) {
   Fd fd(::open(path_.c_str(), O_WRONLY | O_CLOEXEC));
   struct ::stat info {};
   if (!fd || ::fstat(fd.get(), &info) != 0) return errno_error("writing " + path_);
@@ -219,7 +218,7 @@ Status JournalFile::fill_up_to(std::size_t size) {
   if (filled.ok()) {
     room_ = size;
   } else if (before < size) {
-    (void)!::ftruncate(fd.get(), static_cast<off_t>(before));  // it may be zeros after a crash
+    (void)!::ftruncate(fd.get(), static_cast<off_t>(before));  // the new part may be zeros after a crash
   }
   return filled;
 }
@@ -235,30 +234,30 @@ Status JournalFile::write_filler(int fd, std::size_t at, std::size_t end) const 
   return ok_status();
 }
 
-// Where there is no space for all of it, as much as there is, down to nothing.
+// Allocates `room` bytes, or as many as there are, down to none.
 Status JournalFile::make_room(std::size_t room) {
   struct ::statvfs disk {};
-  // What an earlier life left counts as filler where it had none of its own to leave out.
+  // The content of an earlier use counts as filler only if that use wrote filler itself.
   Window window(path_, fd_.get());
   JournalFile before(path_);
   Result<bool> known = before.read_head(window);
   struct ::stat info {};
   if (::fstat(fd_.get(), &info) != 0 || ::fstatvfs(fd_.get(), &disk) != 0) return errno_error("reading " + path_);
   auto size = static_cast<std::size_t>(info.st_size);
-  if (!known.ok() || !*known || !before.proves_its_end() || size < before.room_) {
+  if (!known.ok() || !*known || !before.has_end_mark() || size < before.room_) {
     if (::ftruncate(fd_.get(), 0) != 0) return errno_error("writing " + path_);
     size = 0;
   }
   while (room > kLeastRoom && room > size && disk.f_bavail * disk.f_frsize / kSpare < room) room /= 2;
-  // Longer than asked for where a batch had made it so.
+  // The file is longer than requested if a batch had extended it.
   if (size > room && ::ftruncate(fd_.get(), static_cast<off_t>(BlockBuffer::whole_blocks(room))) != 0)
     return errno_error("writing " + path_);
-  while (!fill_up_to(BlockBuffer::whole_blocks(room)).ok() && room > kBlock) room /= 2;
-  return ok_status();  // append() tells what is wrong with a file that cannot be made longer
+  while (!extend_to(BlockBuffer::whole_blocks(room)).ok() && room > kBlock) room /= 2;
+  return ok_status();  // if the file cannot be extended, append() reports the reason
 }
 
-Result<std::unique_ptr<JournalFile>> JournalFile::begin(const std::string& path, std::int64_t identity,
-                                                        std::int64_t generation, std::size_t room) {
+Result<std::unique_ptr<JournalFile>> JournalFile::create(const std::string& path, std::int64_t identity,
+                                                         std::int64_t generation, std::size_t room) {
   if (fault::hit("store.journal")) return error(Code::kUnavailable, "writing " + path + ": injected fault");
   std::unique_ptr<JournalFile> file(new JournalFile(path));
   BERTH_TRY(file->open(O_CREAT));
@@ -274,7 +273,7 @@ Result<std::unique_ptr<JournalFile>> JournalFile::begin(const std::string& path,
   return file;
 }
 
-Result<std::unique_ptr<JournalFile>> JournalFile::find(const std::string& path, std::string_view up) {
+Result<std::unique_ptr<JournalFile>> JournalFile::open_existing(const std::string& path, std::string_view up) {
   if (!path_exists(path)) return std::unique_ptr<JournalFile>();
   std::unique_ptr<JournalFile> file(new JournalFile(path, up));
   BERTH_TRY(file->open(0));
@@ -288,16 +287,17 @@ Status JournalFile::recover() {
   struct ::stat info {};
   if (::fstat(fd_.get(), &info) != 0) return errno_error("reading " + path_);
   const auto size = static_cast<std::size_t>(info.st_size);
-  if (!proves_its_end()) room_ = size;
+  if (!has_end_mark()) room_ = size;
   Window window(path_, fd_.get());
-  BERTH_TRY(find_end(window));
+  BERTH_TRY(find_last_batch(window));
   if (ended_) return ok_status();
   if (size < room_) {
-    lose(Loss::kJournalShortened, "has " + std::to_string(size) + " bytes, but was made with " + std::to_string(room_));
+    set_loss(Loss::kJournalShortened,
+             "has " + std::to_string(size) + " bytes, but was made with " + std::to_string(room_));
     return ok_status();
   }
-  BERTH_TRY(look_behind_end(window));
-  return loss_ || !proves_its_end() ? ok_status() : look_for_zeros(window);
+  BERTH_TRY(find_damage_after_end(window));
+  return loss_ || !has_end_mark() ? ok_status() : find_zeros(window);
 }
 
 Result<bool> JournalFile::read_head(Window& window) {
@@ -315,7 +315,7 @@ Result<bool> JournalFile::read_head(Window& window) {
   identity_ = get<std::int64_t>(head.data() + 16);
   generation_ = get<std::int64_t>(head.data() + 24);
   salt_ = get<std::uint64_t>(head.data() + 32);
-  if (proves_its_end()) room_ = get<std::uint32_t>(head.data() + 12) * kBlock;
+  if (has_end_mark()) room_ = get<std::uint32_t>(head.data() + 12) * kBlock;
   return true;
 }
 
@@ -334,7 +334,7 @@ Result<std::string_view> JournalFile::batch_at(Window& window, std::size_t at, s
   return whole.substr(kBatchHeadBytes);
 }
 
-Status JournalFile::find_end(Window& window) {
+Status JournalFile::find_last_batch(Window& window) {
   while (!ended_) {
     BERTH_ASSIGN(std::string_view entries, batch_at(window, used_, number_ + 1));
     if (!entries.data()) break;
@@ -345,7 +345,7 @@ Status JournalFile::find_end(Window& window) {
   return ok_status();
 }
 
-Status JournalFile::look_behind_end(Window& window) {
+Status JournalFile::find_damage_after_end(Window& window) {
   for (std::size_t at = used_ + kBlock; at < room_; at += kBlock) {
     BERTH_ASSIGN(std::string_view block, window.bytes(at, kBlock));
     if (block.size() < kBatchHeadBytes || get<std::uint64_t>(block.data()) != salt_) continue;
@@ -353,23 +353,23 @@ Status JournalFile::look_behind_end(Window& window) {
     if (number <= number_ + 1) continue;
     BERTH_ASSIGN(std::string_view entries, batch_at(window, at, number));
     if (!entries.data()) continue;
-    lose(Loss::kJournalDamaged, "is damaged: batch " + std::to_string(number_ + 1) +
-                                    " cannot be read, although batch " + std::to_string(number) +
-                                    " was written after it");
+    set_loss(Loss::kJournalDamaged, "is damaged: batch " + std::to_string(number_ + 1) +
+                                        " cannot be read, although batch " + std::to_string(number) +
+                                        " was written after it");
     break;
   }
   return ok_status();
 }
 
-// Zeros behind a block that this life has not written hide nothing.
-Status JournalFile::look_for_zeros(Window& window) {
+// Zeros after a block that this use has not written hide no batch.
+Status JournalFile::find_zeros(Window& window) {
   constexpr char kZeros[kSector] = {};
   for (std::size_t at = used_; at < room_; at += kBlock) {
     BERTH_ASSIGN(std::string_view block, window.bytes(at, kBlock));
     for (std::size_t sector = 0; sector + kSector <= block.size(); sector += kSector) {
       if (std::memcmp(block.data() + sector, kZeros, kSector) != 0) continue;
-      lose(Loss::kJournalZeroed, "has zeros at byte " + std::to_string(at + sector) + ", where batch " +
-                                     std::to_string(number_ + 1) + " or filler was written");
+      set_loss(Loss::kJournalZeroed, "has zeros at byte " + std::to_string(at + sector) + ", where batch " +
+                                         std::to_string(number_ + 1) + " or filler was written");
       return ok_status();
     }
     if (at == used_ && get<std::uint64_t>(block.data()) != salt_) break;
@@ -377,7 +377,7 @@ Status JournalFile::look_for_zeros(Window& window) {
   return ok_status();
 }
 
-Status JournalFile::take_entries(std::string_view bytes, const Take& take) const {
+Status JournalFile::parse_entries(std::string_view bytes, const EntryHandler& handle) const {
   while (!bytes.empty()) {
     JournalEntry entry;
     std::size_t key = 0, value = 0;
@@ -392,28 +392,28 @@ Status JournalFile::take_entries(std::string_view bytes, const Take& take) const
     entry.create_revision = get<std::int64_t>(bytes.data() + 9);
     entry.key = bytes.substr(kEntryHeadBytes, key);
     entry.value = bytes.substr(kEntryHeadBytes + key, value);
-    BERTH_TRY(take(entry));
+    BERTH_TRY(handle(entry));
     bytes.remove_prefix(kEntryHeadBytes + key + value);
   }
   return ok_status();
 }
 
-Status JournalFile::read(const Take& take) const {
+Status JournalFile::read(const EntryHandler& handle) const {
   Window window(path_, fd_.get());
   std::size_t at = kBlock;
   for (std::uint64_t number = 1; number <= number_; ++number) {
     BERTH_ASSIGN(std::string_view entries, batch_at(window, at, number));
     if (!entries.data()) return unusable(path_, "is damaged: batch " + std::to_string(number) + " cannot be read", up_);
     at += BlockBuffer::whole_blocks(kBatchHeadBytes + entries.size());
-    BERTH_TRY(take_entries(entries, take));
+    BERTH_TRY(parse_entries(entries, handle));
   }
   return ok_status();
 }
 
 Status JournalFile::append(JournalBatch& batch) {
-  if (proves_its_end() && !fits(batch)) {
+  if (has_end_mark() && !fits(batch)) {
     const std::size_t before = room_;
-    Status longer = fill_up_to(used_ + batch.blocks() + end_bytes());
+    Status longer = extend_to(used_ + batch.blocks() + end_bytes());
     fault::step("store.filled");
     if (longer.ok()) longer = write_head();
     fault::step("store.longer");
@@ -422,12 +422,12 @@ Status JournalFile::append(JournalBatch& batch) {
       return error(Code::kUnavailable, longer.error().message);
     }
   }
-  return append_blocks(batch.seal(salt_, number_ + 1, proves_its_end() ? kFiller : '\0'));
+  return append_blocks(batch.seal(salt_, number_ + 1, has_end_mark() ? kFiller : '\0'));
 }
 
 Status JournalFile::append_blocks(std::string_view blocks) {
   if (Status status = write(blocks, used_); !status.ok()) {
-    // What a batch beyond the room has got of a full disk is given back.
+    // Return the disk space of a partially written batch beyond the room.
     if (used_ + blocks.size() > room_) (void)!::ftruncate(fd_.get(), static_cast<off_t>(std::max(used_, room_)));
     return status;
   }
@@ -436,8 +436,8 @@ Status JournalFile::append_blocks(std::string_view blocks) {
   return ok_status();
 }
 
-Status JournalFile::end() {
-  if (ended_ || !proves_its_end()) return ok_status();
+Status JournalFile::write_end() {
+  if (ended_ || !has_end_mark()) return ok_status();
   JournalBatch batch;
   batch.clear();
   batch.add({JournalEntry::Kind::kEnd, static_cast<Revision>(number_)});
@@ -447,13 +447,13 @@ Status JournalFile::end() {
   return ok_status();
 }
 
-bool JournalFile::begin_append(JournalBatch& batch, AsyncWrite& write, int wake_fd) {
+bool JournalFile::start_append(JournalBatch& batch, AsyncWrite& write, int wake_fd) {
   return direct_ && fits(batch) &&
-         write.begin(fd_.get(), batch.seal(salt_, number_ + 1, proves_its_end() ? kFiller : '\0'), used_, wake_fd);
+         write.start(fd_.get(), batch.seal(salt_, number_ + 1, has_end_mark() ? kFiller : '\0'), used_, wake_fd);
 }
 
 Status JournalFile::finish_append(JournalBatch& batch, std::int64_t result) {
-  // What went wrong is tried once more where it can be told in full.
+  // Repeat a failed or short write synchronously, which gives the complete error.
   if (result != static_cast<std::int64_t>(batch.blocks())) return append(batch);
   used_ += batch.blocks();
   ++number_;

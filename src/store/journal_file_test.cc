@@ -1,4 +1,4 @@
-// The journal as a file: what is read back, what a torn or damaged one is taken for.
+// The journal file: what is read back, and how torn and damaged files are recognised.
 
 #include "store/journal_file.h"
 
@@ -20,7 +20,7 @@ class JournalFileTest : public ::testing::Test {
  protected:
   std::string path() const { return folder_ / "journal"; }
   std::unique_ptr<JournalFile> begin(std::int64_t generation = 1, std::size_t room = 64 << 10) {
-    auto file = JournalFile::begin(path(), 77, generation, room);
+    auto file = JournalFile::create(path(), 77, generation, room);
     EXPECT_TRUE(file.ok()) << (file.ok() ? "" : file.error().message);
     return std::move(file).value();
   }
@@ -29,16 +29,16 @@ class JournalFileTest : public ::testing::Test {
     EXPECT_TRUE(!file || !file->loss()) << to_error(*file->loss()).message;
     return file;
   }
-  // Also one that has lost something.
+  // Also returns a file with a loss.
   std::unique_ptr<JournalFile> find_any() {
-    auto file = JournalFile::find(path());
+    auto file = JournalFile::open_existing(path());
     EXPECT_TRUE(file.ok()) << (file.ok() ? "" : file.error().message);
     if (!file.ok() || !*file) return nullptr;
     Status recovered = (*file)->recover();
     EXPECT_TRUE(recovered.ok()) << (recovered.ok() ? "" : recovered.error().message);
     return std::move(file).value();
   }
-  // Its name, and what is read before it.
+  // The loss's name, and the entries read before it.
   std::string loss_of(const std::string& content) {
     set_bytes(content);
     std::unique_ptr<JournalFile> file = find_any();
@@ -103,7 +103,7 @@ TEST_F(JournalFileTest, IsFullWhenItsRoomIs) {
   for (; file->fits(batch); ++appended) ASSERT_TRUE(file->append(batch).ok());
   EXPECT_EQ(appended, 7) << "of 15 blocks behind the first, one of which is for its end";
   EXPECT_EQ(bytes().size(), 64u << 10);
-  // What does not fit makes it longer.
+  // A batch that does not fit extends the file.
   ASSERT_TRUE(file->append(batch).ok());
   EXPECT_EQ(bytes().size(), 72u << 10);
   EXPECT_EQ(file->room(), 72u << 10);
@@ -130,8 +130,8 @@ TEST_F(JournalFileTest, AHalfWrittenBatchIsNone) {
   const std::string after = bytes();
   ASSERT_EQ(file->used(), at + 8192);
   file.reset();
-  // Sectors reach a disk in any order: each subset of the sixteen that changed, by turns of one and of a run.
-  const std::size_t end = 24 + 25 + 3 + 6000;  // of what is summed
+  // Sectors reach a disk in any order: all subsets of single and of consecutive changed sectors.
+  const std::size_t end = 24 + 25 + 3 + 6000;  // end of the checksummed bytes
   for (std::size_t first = 0; first < 16; ++first) {
     for (std::size_t last = first + 1; last <= 16; ++last) {
       std::string torn = after;
@@ -142,32 +142,32 @@ TEST_F(JournalFileTest, AHalfWrittenBatchIsNone) {
           << first << " to " << last;
     }
   }
-  // Each byte of the head and of the entry's.
+  // Each byte of the batch head and of the entry head.
   for (std::size_t i = 0; i < 60; ++i) {
     std::string wrong = after;
     wrong[at + i] = static_cast<char>(wrong[at + i] ^ 0x10);
     set_bytes(wrong);
     EXPECT_EQ(text(*find()), "1:1/1:key=v 1:2/1:key=v ") << i;
   }
-  // The next one takes its place, also where it is shorter.
+  // The next batch takes its place, also if it is shorter.
   std::string torn = after;
   torn[at + 30] = 'y';
   set_bytes(torn);
   file = find();
   append(*file, 4);
   EXPECT_EQ(text(*find()), "1:1/1:key=v 1:2/1:key=v 1:4/1:key=v ");
-  // A file that ends in the middle of it.
+  // A file that ends in the middle of the batch.
   for (std::size_t size : {at, at + 1, at + 24, at + 4096, at + 6000}) {
     EXPECT_EQ(loss_of(after.substr(0, size)), "journal-shortened 1:1/1:key=v 1:2/1:key=v ") << size;
   }
 }
 
-// The same over what an earlier life of the file has left, and with a batch that made the file longer.
+// The same over the content of an earlier use, and with a batch that extended the file.
 TEST_F(JournalFileTest, NoTornWriteLooksLikeALoss) {
   for (const std::size_t bytes_of_it : {std::size_t{50}, std::size_t{9000}, std::size_t{100'000}}) {
     auto file = begin(1);
     for (int i = 1; i <= 5; ++i) append(*file, i, std::string(5000, 'o'));
-    JournalBatch forgets;  // whose bytes are zeros for the greater part
+    JournalBatch forgets;  // its bytes are mostly zeros
     forgets.clear();
     for (int i = 0; i < 400; ++i) forgets.add({Kind::kForget, 0});
     ASSERT_TRUE(file->append(forgets).ok());
@@ -209,7 +209,7 @@ TEST_F(JournalFileTest, AFullDiskMakesNoFileLonger) {
   append(*file, 1);
   ASSERT_TRUE(file->append(batch).ok()) << "when there is space again";
   EXPECT_EQ(text(*find()), "1:1/1:key=v 1:1/1:key=xxxxxxxxxx ");
-  // A new life has what room there is.
+  // A new use gets the available room.
   fault::arm("store.fill", 2);
   ::unlink(path().c_str());
   file = begin(2, 64 << 10);
@@ -234,7 +234,7 @@ TEST_F(JournalFileTest, AShorterFileIsALoss) {
                  " has 61440 bytes, but was made with 65536: acknowledged writes may be missing (journal-shortened). "
                  "Nothing has been changed. Put back a copy of the store with all its files, or go on with"));
   EXPECT_TRUE(contains(error, "berth up --accept-loss=journal-shortened"));
-  // A batch beyond the room cannot be cut off either.
+  // A batch beyond the room cannot be cut off unnoticed either.
   file = begin(2);
   append(*file, 1, std::string(100'000, 'x'));
   const std::string longer = bytes();
@@ -243,7 +243,7 @@ TEST_F(JournalFileTest, AShorterFileIsALoss) {
 }
 
 TEST_F(JournalFileTest, ZerosFromAnywhereToTheEndAreALoss) {
-  for (std::int64_t life = 1; life <= 2; ++life) {  // the second over what the first has left
+  for (std::int64_t life = 1; life <= 2; ++life) {  // the second over the content of the first
     auto file = begin(life);
     for (int i = 1; i <= 2; ++i) append(*file, i);
     append(*file, 3, std::string(5000, 'x'));
@@ -252,9 +252,9 @@ TEST_F(JournalFileTest, ZerosFromAnywhereToTheEndAreALoss) {
       continue;
     }
     const std::string whole = bytes();
-    const std::size_t sectors_of_last = 4096 * 3 + 5120;  // behind them it has filler
+    const std::size_t sectors_of_last = 4096 * 3 + 5120;  // followed by filler
     for (std::size_t at = 4096; at <= 4096 * 5; at += 512) {
-      std::string left;  // the small ones have all they hold in their first sector
+      std::string left;  // small batches have all their bytes in the first sector
       for (std::size_t i = 1; i <= std::min<std::size_t>((at - 1) / 4096, 2); ++i)
         left += "1:" + std::to_string(i) + "/1:key=v ";
       if (at >= sectors_of_last) left += "1:3/1:key=xxxxxxxxxx ";
@@ -267,7 +267,7 @@ TEST_F(JournalFileTest, ZerosFromAnywhereToTheEndAreALoss) {
       hole.replace(at, 512, 512, '\0');
       EXPECT_EQ(loss_of(hole), "journal-zeroed 1:1/1:key=v 1:2/1:key=v ") << at;
     }
-    // Behind a block that was not written nothing was.
+    // After an unwritten block there is no batch.
     std::string behind = whole;
     behind.replace(4096 * 6, std::string::npos, whole.size() - 4096 * 6, '\0');
     EXPECT_TRUE(loss_of(behind).starts_with("whole "));
@@ -279,22 +279,22 @@ TEST_F(JournalFileTest, AnEndProvesItself) {
   append(*file, 1);
   append(*file, 2);
   EXPECT_FALSE(find()->ended());
-  ASSERT_TRUE(file->end().ok());
-  ASSERT_TRUE(file->end().ok()) << "once is enough";
+  ASSERT_TRUE(file->write_end().ok());
+  ASSERT_TRUE(file->write_end().ok()) << "once is enough";
   EXPECT_TRUE(find()->ended());
   EXPECT_EQ(text(*find()), "1:1/1:key=v 1:2/1:key=v 6:2/0:= ");
-  // There is room for it in a full one.
+  // A full file has room for it.
   file = begin(2);
   JournalBatch batch;
   batch.clear();
   batch.add({Kind::kPut, 1, 1, "key", "v"});
   while (file->fits(batch)) ASSERT_TRUE(file->append(batch).ok());
-  ASSERT_TRUE(file->end().ok());
+  ASSERT_TRUE(file->write_end().ok());
   EXPECT_EQ(bytes().size(), 64u << 10);
   EXPECT_TRUE(find()->ended());
 }
 
-// A file system that has no direct writes.
+// A file system without direct writes.
 TEST_F(JournalFileTest, WritesThroughThePageCacheWhereItMust) {
   fault::arm("store.direct", 1);
   auto file = begin();
@@ -304,7 +304,7 @@ TEST_F(JournalFileTest, WritesThroughThePageCacheWhereItMust) {
   batch.add({Kind::kPut, 1, 1, "key", "v"});
   AsyncWrite write;
   Fd wake_fd(::eventfd(0, EFD_CLOEXEC));
-  EXPECT_FALSE(file->begin_append(batch, write, wake_fd.get())) << "which would wait";
+  EXPECT_FALSE(file->start_append(batch, write, wake_fd.get())) << "which would wait";
   ASSERT_TRUE(file->append(batch).ok());
   append(*file, 2, std::string(9000, 'x'));
   EXPECT_EQ(text(*find()), "1:1/1:key=v 1:2/1:key=xxxxxxxxxx ");
@@ -323,7 +323,7 @@ TEST_F(JournalFileTest, WhatCouldNotBeWrittenWithoutWaitingIsWrittenAgain) {
   batch.add({Kind::kPut, 2, 1, "key", std::string(64 << 10, 'x')});
   AsyncWrite write;
   Fd wake_fd(::eventfd(0, EFD_CLOEXEC));
-  EXPECT_FALSE(file->begin_append(batch, write, wake_fd.get())) << "it does not fit";
+  EXPECT_FALSE(file->start_append(batch, write, wake_fd.get())) << "it does not fit";
 }
 
 TEST_F(JournalFileTest, DamageBeforeTheEndIsNotTakenForTheEnd) {
@@ -334,7 +334,7 @@ TEST_F(JournalFileTest, DamageBeforeTheEndIsNotTakenForTheEnd) {
   EXPECT_EQ(loss_of(wrong), "journal-damaged 1:1/1:key=v ");
   EXPECT_TRUE(contains(to_error(*find_any()->loss()).message,
                        path() + " is damaged: batch 2 cannot be read, although batch 3 was written after it"));
-  // What was good when it was written and goes bad later is noticed as well.
+  // Batches that become unreadable after they were written are detected, too.
   file = begin(2);
   for (int i = 1; i <= 5; ++i) append(*file, i);
   Fd fd(::open(path().c_str(), O_WRONLY | O_CLOEXEC));
@@ -353,7 +353,7 @@ TEST_F(JournalFileTest, WhatWasNeverBegunIsNone) {
   EXPECT_FALSE(find());
 }
 
-// crc32 of the head's 40 bytes, by a table-free loop of its own.
+// CRC-32 of the head's 40 bytes, computed independently, bit by bit.
 std::string with_sum(std::string file) {
   std::uint32_t crc = ~0u;
   for (int i = 0; i < 40; ++i) {
@@ -372,12 +372,12 @@ TEST_F(JournalFileTest, RefusesANewerFormat) {
   set_bytes(newer);
   EXPECT_FALSE(find()) << "without its sum it is no journal";
   set_bytes(with_sum(newer));
-  auto found = JournalFile::find(path());
+  auto found = JournalFile::open_existing(path());
   ASSERT_FALSE(found.ok());
   EXPECT_TRUE(contains(found.error().message, "has format 3; this version of berth reads format 2"));
 }
 
-// As earlier versions of berth left it: zeros for filler, and no room in the head.
+// As earlier versions of berth wrote it: zeros for filler, and no room in the head.
 TEST_F(JournalFileTest, GoesOnWithFormatOne) {
   auto file = begin();
   append(*file, 1);
@@ -387,12 +387,12 @@ TEST_F(JournalFileTest, GoesOnWithFormatOne) {
   old.replace(8192, std::string::npos, old.size() - 8192, '\0');
   set_bytes(with_sum(old));
   file = find();
-  EXPECT_FALSE(file->proves_its_end());
+  EXPECT_FALSE(file->has_end_mark());
   append(*file, 2);
-  ASSERT_TRUE(file->end().ok());
+  ASSERT_TRUE(file->write_end().ok());
   EXPECT_EQ(text(*find()), "1:1/1:key=v 1:2/1:key=v ");
   EXPECT_EQ(bytes().substr(4096 * 2 + 100, 10), std::string(10, '\0'));
-  // The next life has filler everywhere.
+  // The next use has filler everywhere.
   file = begin(2);
   EXPECT_EQ(bytes().find('\0', 4096), std::string::npos);
   append(*file, 3);

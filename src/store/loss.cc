@@ -6,7 +6,7 @@ namespace berth::store {
 
 namespace {
 
-struct Description {
+struct LossDescription {
   Loss loss;
   std::string_view name, meaning, going_on;
 };
@@ -14,7 +14,7 @@ struct Description {
 constexpr std::string_view kPrefix =
     "go on with the writes before that place; the journals are kept beside the store as .lost files";
 
-constexpr Description kDescriptions[] = {
+constexpr LossDescription kDescriptions[] = {
     {Loss::kJournalShortened, "journal-shortened", "acknowledged writes may be missing", kPrefix},
     {Loss::kJournalZeroed, "journal-zeroed", "acknowledged writes may be missing", kPrefix},
     {Loss::kJournalDamaged, "journal-damaged", "acknowledged writes cannot be read", kPrefix},
@@ -24,9 +24,9 @@ constexpr Description kDescriptions[] = {
     {Loss::kStoreForeign, "store-foreign", "the objects are those of another cluster", "take them over"},
 };
 
-const Description& describe(Loss loss) {
+const LossDescription& describe(Loss loss) {
   return *std::find_if(std::begin(kDescriptions), std::end(kDescriptions),
-                       [loss](const Description& each) { return each.loss == loss; });
+                       [loss](const LossDescription& each) { return each.loss == loss; });
 }
 
 }  // namespace
@@ -34,7 +34,7 @@ const Description& describe(Loss loss) {
 std::string_view name_of(Loss loss) { return describe(loss).name; }
 
 std::optional<Loss> loss_named(std::string_view name) {
-  for (const Description& each : kDescriptions) {
+  for (const LossDescription& each : kDescriptions) {
     if (each.name == name) return each.loss;
   }
   return std::nullopt;
@@ -42,14 +42,14 @@ std::optional<Loss> loss_named(std::string_view name) {
 
 std::string loss_names() {
   std::string all;
-  for (const Description& each : kDescriptions) all += (all.empty() ? "" : ", ") + std::string(each.name);
+  for (const LossDescription& each : kDescriptions) all += (all.empty() ? "" : ", ") + std::string(each.name);
   return all;
 }
 
 Error to_error(const std::vector<LossFound>& found, std::string_view up) {
   std::string text, names, going_on;
   for (const LossFound& each : found) {
-    const Description& about = describe(each.loss);
+    const LossDescription& about = describe(each.loss);
     text += each.path + " " + each.what + ": " + std::string(about.meaning) + " (" + std::string(about.name) + "). ";
     names += (names.empty() ? "" : ",") + std::string(about.name);
     if (going_on.find(about.going_on) == std::string::npos)

@@ -1,6 +1,6 @@
 #pragma once
-// Loss: ways in which a store on disk can be without writes that it had acknowledged. Each has a name, by which opening
-// refuses it, and by which the user may decide to go on with what is left: `berth up --accept-loss=NAME`.
+// Loss: the ways in which a store on disk can lack acknowledged writes. Each has a name: opening the store fails with
+// it, and the user can accept it: `berth up --accept-loss=NAME`.
 
 #include <optional>
 #include <string>
@@ -12,31 +12,31 @@
 namespace berth::store {
 
 enum class Loss {
-  kJournalShortened,  // the file is shorter than it was made
-  kJournalZeroed,     // zeros where no zeros were ever written
-  kJournalDamaged,    // a batch in the middle, or the mark at its end, cannot be read
-  kJournalMissing,    // a journal that must be there is not, or has no readable head
-  kStoreEmptied,      // no database, though one was here
-  kStoreOlder,        // a state that this data directory had left behind
+  kJournalShortened,  // the file is shorter than its recorded room
+  kJournalZeroed,     // zeros where no zeros are ever written
+  kJournalDamaged,    // a batch in the middle, or the kEnd at its end, cannot be read
+  kJournalMissing,    // a required journal does not exist, or its head is invalid
+  kStoreEmptied,      // no database, though there was one
+  kStoreOlder,        // an older state than this data directory has had
   kStoreForeign,      // the database of another cluster
 };
 std::string_view name_of(Loss loss);
 std::optional<Loss> loss_named(std::string_view name);
 std::string loss_names();  // all of them, with commas
 
-inline constexpr const char* kUp =
-    "berth up";  // the command that accepts a loss, of a cluster in the default directory
+// The command that accepts a loss, for a cluster in the default directory.
+inline constexpr const char* kUp = "berth up";
 
 struct LossFound {
   Loss loss;
-  std::string path;  // of the file that shows it
-  std::string what;  // "is shorter than ...": goes behind the path
+  std::string path;  // of the file with the evidence
+  std::string what;  // "is shorter than ...": follows the path in the message
 };
-// Says what was found, what it means and what can be done: by one call of `up`, whatever it takes to accept all of it.
+// Describes the losses, their meaning and the remedies, with one `up` command that accepts all of them.
 Error to_error(const std::vector<LossFound>& found, std::string_view up = kUp);
 inline Error to_error(const LossFound& found) { return to_error(std::vector{found}); }
 
-// The losses that the user has decided to live with.
+// The losses that the user has accepted.
 class AcceptedLosses {
  public:
   AcceptedLosses() = default;

@@ -7,11 +7,11 @@ namespace berth::store {
 
 namespace {
 
-class MemoryLog final : public Log {
+class MemoryLog final : public WriteLog {
  public:
   explicit MemoryLog(Runtime& runtime) : runtime_(runtime) {}
 
-  void append(std::shared_ptr<const Batch> batch, Function<void(Status)> done) override {
+  void append(std::shared_ptr<const WriteBatch> batch, Function<void(Status)> done) override {
     Status status;
     if (fault::hit("store.commit")) status = error(Code::kUnavailable, "the store refused the write (injected fault)");
     runtime_.post([status = std::move(status), done = std::move(done)] { done(status); });

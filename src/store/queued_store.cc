@@ -10,9 +10,9 @@ namespace {
 
 constexpr std::size_t kBatchWrites = 2048;
 constexpr std::size_t kBatchBytes = 8u << 20;
-constexpr std::size_t kGrowth = 16u << 10;  // of an object, which is taken also while the disk is full
-constexpr std::size_t kGarbageLeast = 256;  // removing rows one by one would double the cost of a small batch
-constexpr std::size_t kGarbageMost = 1024;
+constexpr std::size_t kGrowth = 16u << 10;  // an object may grow by this much even while the disk is full
+constexpr std::size_t kMinGarbage = 256;    // removing rows one by one would double the cost of a small batch
+constexpr std::size_t kMaxGarbage = 1024;
 
 struct Metrics {
   metrics::Counter& commits = metrics::counter("berth_store_commits_total", "Batches of writes made durable.");
@@ -30,7 +30,7 @@ Metrics& store_metrics() {
 }  // namespace
 
 QueuedStore::QueuedStore(Runtime& runtime, const Limits& limits, std::unique_ptr<VersionedMap> map,
-                         std::unique_ptr<Log> log)
+                         std::unique_ptr<WriteLog> log)
     : runtime_(runtime),
       limits_(limits),
       map_(std::move(map)),
@@ -55,7 +55,7 @@ Listing QueuedStore::list(std::string_view prefix, std::size_t limit, std::strin
 }
 
 Result<Listing> QueuedStore::list_at(Revision revision, std::string_view prefix, std::size_t limit,
-                                     std::string_view start_after, Rest rest) const {
+                                     std::string_view start_after, RemainingCount rest) const {
   return map_->list_at(revision, prefix, limit, start_after, rest);
 }
 
@@ -70,7 +70,7 @@ Revision QueuedStore::last_change(std::string_view prefix) const { return map_->
 Revision QueuedStore::compacted() const { return map_->compacted(); }
 void QueuedStore::compact(Revision revision) { map_->compact(revision); }
 
-std::optional<Error> QueuedStore::refusal(const Write& write, std::size_t bytes, const RecordPtr& now) const {
+std::optional<Error> QueuedStore::why_refused(const Write& write, std::size_t bytes, const RecordPtr& now) const {
   if (write.key.empty()) return error(Code::kInvalid, "a write needs a key");
   if (write.kind == Write::Kind::kDelete && !now) return error(Code::kNotFound, "key " + write.key + " not found");
   if (write.expected != -1 && (now ? now->mod_revision : 0) != write.expected) {
@@ -95,8 +95,8 @@ std::optional<Error> QueuedStore::refusal(const Write& write, std::size_t bytes,
 
 void QueuedStore::refuse(const std::string& key, Error why, Done done) {
   if (heads_.contains(key)) {
-    // The answer rests on a write that may still fail, so it waits for that one.
-    Submitted refused;
+    // The refusal was decided against a pending write that may fail: answer it after that write.
+    PendingWrite refused;
     refused.refused_key = key;
     refused.refused = std::move(why);
     refused.done = std::move(done);
@@ -125,54 +125,54 @@ void QueuedStore::write(Write write, Done done) {
   RecordPtr now = head(write.key);
   const bool deletes = write.kind == Write::Kind::kDelete;
   const std::size_t bytes = deletes ? (now ? approximate_size(now->value) : 0) : approximate_size(write.value);
-  if (auto why = refusal(write, bytes, now)) return refuse(write.key, std::move(*why), std::move(done));
-  Submitted submitted;
-  submitted.ephemeral = write.ephemeral;
-  submitted.keep_json = write.keep_json;
-  submitted.bytes = bytes;
-  submitted.event = make_event(write, now);
-  submitted.done = std::move(done);
-  if (!submitted.ephemeral || !nothing_pending() || submitted.event->revision > log_->reserved()) {
-    return enqueue(std::move(submitted));
+  if (auto why = why_refused(write, bytes, now)) return refuse(write.key, std::move(*why), std::move(done));
+  PendingWrite pending;
+  pending.ephemeral = write.ephemeral;
+  pending.keep_json = write.keep_json;
+  pending.bytes = bytes;
+  pending.event = make_event(write, now);
+  pending.done = std::move(done);
+  if (!pending.ephemeral || !nothing_pending() || pending.event->revision > log_->reserved()) {
+    return enqueue(std::move(pending));
   }
-  show(submitted.event, submitted.bytes, false);
+  publish(pending.event, pending.bytes, false);
   store_metrics().ephemeral.add();
-  runtime_.post([alive = lifetime_.guard(), done = std::move(submitted.done), record = submitted.event->record] {
+  runtime_.post([alive = lifetime_.guard(), done = std::move(pending.done), record = pending.event->record] {
     if (alive) done(record);
   });
 }
 
 void QueuedStore::flush(Task done) {
   if (nothing_pending()) return runtime_.post(std::move(done));
-  Submitted marker;
+  PendingWrite marker;
   marker.flushed = std::move(done);
   enqueue(std::move(marker));
 }
 
-void QueuedStore::enqueue(Submitted submitted) {
-  if (!submitted.flushed) {
-    Head& head = heads_[submitted.key()];
+void QueuedStore::enqueue(PendingWrite pending) {
+  if (!pending.flushed) {
+    Head& head = heads_[pending.key()];
     ++head.pending;
-    if (submitted.event) {
-      head.record = submitted.event->type == EventType::kDeleted ? nullptr : submitted.event->record;
+    if (pending.event) {
+      head.record = pending.event->type == EventType::kDeleted ? nullptr : pending.event->record;
     }
   }
-  queue_.push_back(std::move(submitted));
-  kick();
+  queue_.push_back(std::move(pending));
+  schedule_batch();
 }
 
-void QueuedStore::kick() {
-  if (in_flight_ || kick_posted_) return;
-  kick_posted_ = true;  // a turn later: what else is submitted in this one comes along
+void QueuedStore::schedule_batch() {
+  if (in_flight_ || batch_posted_) return;
+  batch_posted_ = true;  // posted, so that writes submitted by later tasks of this turn join the batch
   runtime_.post([this, alive = lifetime_.guard()] {
     if (!alive) return;
-    kick_posted_ = false;
+    batch_posted_ = false;
     start_batch();
   });
 }
 
-bool QueuedStore::needs_log(const Batch& batch) const {
-  for (const Submitted& write : batch.writes) {
+bool QueuedStore::needs_log(const WriteBatch& batch) const {
+  for (const PendingWrite& write : batch.writes) {
     if (write.event && (!write.ephemeral || write.event->revision > log_->reserved())) return true;
   }
   return false;
@@ -180,7 +180,7 @@ bool QueuedStore::needs_log(const Batch& batch) const {
 
 void QueuedStore::start_batch() {
   if (in_flight_ || queue_.empty()) return;
-  auto batch = std::make_shared<Batch>();
+  auto batch = std::make_shared<WriteBatch>();
   std::size_t bytes = 0;
   while (!queue_.empty() && batch->writes.size() < kBatchWrites && bytes < kBatchBytes) {
     bytes += queue_.front().bytes;
@@ -197,7 +197,7 @@ void QueuedStore::start_batch() {
     return;
   }
   batch->last_revision = last_submitted_;
-  batch->garbage = map_->take_garbage(kGarbageLeast, kGarbageMost);
+  batch->garbage = map_->collect_garbage(kMinGarbage, kMaxGarbage);
   batch->compacted = map_->compacted();
   log_->append(batch, [this, alive = lifetime_.guard(), batch](Status status) {
     if (!alive) return;
@@ -213,12 +213,12 @@ void QueuedStore::start_batch() {
   });
 }
 
-void QueuedStore::finish(const std::shared_ptr<Batch>& batch, const Status& status) {
-  std::vector<Answer> answers;
-  settle(*batch, status, answers);
+void QueuedStore::finish(const std::shared_ptr<WriteBatch>& batch, const Status& status) {
+  std::vector<WriteAnswer> answers;
+  complete_batch(*batch, status, answers);
   const auto alive = lifetime_.guard();
-  start_batch();  // the disk works while the callbacks run
-  for (Answer& answer : answers) {
+  start_batch();  // start the next batch first: the disk works while the callbacks run
+  for (WriteAnswer& answer : answers) {
     if (!alive) return;
     if (answer.flushed) {
       answer.flushed();
@@ -228,10 +228,10 @@ void QueuedStore::finish(const std::shared_ptr<Batch>& batch, const Status& stat
   }
 }
 
-void QueuedStore::settle(Batch& batch, const Status& status, std::vector<Answer>& answers) {
+void QueuedStore::complete_batch(WriteBatch& batch, const Status& status, std::vector<WriteAnswer>& answers) {
   std::vector<std::string> failed;
-  std::unordered_set<std::string_view> failed_set;  // into the batch, which outlives it
-  for (Submitted& write : batch.writes) {
+  std::unordered_set<std::string_view> failed_set;  // views of the batch's keys, which outlive it
+  for (PendingWrite& write : batch.writes) {
     if (write.flushed) {
       answers.push_back({nullptr, std::move(write.flushed), RecordPtr()});
       continue;
@@ -243,20 +243,20 @@ void QueuedStore::settle(Batch& batch, const Status& status, std::vector<Answer>
     } else if (write.refused) {
       answers.push_back({std::move(write.done), nullptr, std::move(*write.refused)});
     } else {
-      show(write.event, write.bytes, !write.ephemeral);
+      publish(write.event, write.bytes, !write.ephemeral);
       if (write.ephemeral) store_metrics().ephemeral.add();
       answers.push_back({std::move(write.done), nullptr, write.event->record});
     }
     release_head(write.key());
   }
-  if (!failed.empty()) fail_dependents(failed, status.error(), answers);
+  if (!failed.empty()) fail_later_writes(failed, status.error(), answers);
 }
 
-void QueuedStore::fail_dependents(const std::vector<std::string>& keys, const Error& why,
-                                  std::vector<Answer>& answers) {
+void QueuedStore::fail_later_writes(const std::vector<std::string>& keys, const Error& why,
+                                    std::vector<WriteAnswer>& answers) {
   std::unordered_set<std::string_view> failed(keys.begin(), keys.end());
-  std::deque<Submitted> kept;
-  for (Submitted& write : queue_) {
+  std::deque<PendingWrite> kept;
+  for (PendingWrite& write : queue_) {
     if (write.flushed || !failed.contains(write.key())) {
       kept.push_back(std::move(write));
       continue;
@@ -272,9 +272,9 @@ void QueuedStore::release_head(const std::string& key) {
   if (--it->second.pending == 0) heads_.erase(it);
 }
 
-void QueuedStore::show(const EventPtr& event, std::size_t bytes, bool durable) {
+void QueuedStore::publish(const EventPtr& event, std::size_t bytes, bool durable) {
   map_->apply(event, bytes, durable);
-  hub_.push(event);
+  hub_.publish(event);
 }
 
 }  // namespace berth::store

@@ -1,4 +1,4 @@
-// The backend on disk under kill -9, and on a full disk.
+// The store on disk under kill -9, and on a full disk.
 
 #include <fcntl.h>
 #include <sched.h>
@@ -26,12 +26,12 @@ struct Report {  // one acknowledged write, through a pipe
 
 constexpr int kStormKeys = 20;
 
-// Writes as fast as it can, with 64 writes outstanding, until it is killed.
+// Writes as fast as possible, with 64 writes outstanding, until it is killed.
 class Storm {
  public:
   Storm(const std::string& path, int round, int pipe) : pipe_(pipe), value_(round * 1'000'000) {
     Limits limits;
-    limits.history_events = 300;                                 // so that compaction takes part
+    limits.history_events = 300;                                 // so that compaction happens
     limits.journal_bytes = round % 2 == 0 ? 64 << 10 : 8 << 20;  // and moves
     auto store = open_sqlite_store(loop_, path, limits);
     if (!store.ok()) ::_exit(3);
@@ -146,7 +146,7 @@ TEST(SqliteStoreCrash, EveryAcknowledgedWriteSurvivesKill9) {
     REQUIRE(store.get(key_of("k0")));
     // Ephemeral writes need no disk.
     REQUIRE(write_now(loop, store, ephemeral_put("lease", 1)).ok());
-    // A group that does not fit fails whole.
+    // A group that does not fit fails as a whole.
     int failed = 0;
     for (int i = 0; i < 300; ++i) {
       store.write(put("group" + std::to_string(i), ten_kilobytes),
@@ -155,7 +155,7 @@ TEST(SqliteStoreCrash, EveryAcknowledgedWriteSurvivesKill9) {
     REQUIRE(run_until(loop, [&] { return failed == 300; }));
     run_turns(loop);
     REQUIRE(sink.events.size() == static_cast<std::size_t>(stored) + 1);
-    // Space comes back: the store goes on by itself.
+    // When space is freed the store continues by itself.
     REQUIRE(::mount("tiny", folder.path().c_str(), "tmpfs", MS_REMOUNT, "size=16m") == 0);
     REQUIRE(write_now(loop, store, put("after", 7)).ok());
     REQUIRE(store.get(key_of("after")));
@@ -183,7 +183,7 @@ TEST(SqliteStoreCrash, EveryAcknowledgedWriteSurvivesKill9) {
   };
   REQUIRE(write_now(loop, store, event("event", 1)).ok());
   REQUIRE(write_now(loop, store, put("a", 1)).ok());
-  // A tenth of it is for events, half of that for other things.
+  // A tenth of the disk is reserved from events, half of that from other growth.
   Fd filler(::open((folder / "filler").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
   auto leave = [&](std::int64_t bytes) {
     struct ::statvfs disk {};
@@ -191,7 +191,7 @@ TEST(SqliteStoreCrash, EveryAcknowledgedWriteSurvivesKill9) {
     REQUIRE(::fstatvfs(filler.get(), &disk) == 0 && ::fstat(filler.get(), &info) == 0);
     const auto size = static_cast<std::int64_t>(disk.f_bavail * disk.f_frsize) + info.st_size - bytes;
     REQUIRE(::ftruncate(filler.get(), 0) == 0 && ::fallocate(filler.get(), 0, 0, size) == 0);
-    // The free space is looked at now and then.
+    // The free space is checked every kDiskSeen.
     REQUIRE(run_until(loop, [&, until = loop.monotonic() + 150ms] { return loop.monotonic() > until; }));
   };
   leave(1500 << 10);

@@ -21,10 +21,10 @@ constexpr int kApplicationId = 0x42727468;  // "Brth"
 constexpr int kFormat = 2;
 constexpr int kFormatWithoutJournal = 1;
 
-// Between two yields of a move: the threads that answer the writes that go on meanwhile may be on the same core, and
-// would wait for the end of the mover's time slice. Measured with 64 clients on two cores against a SCHED_BATCH thread
-// that never yields: 6 % more writes.
-constexpr unsigned kEntriesInARow = 8;
+// Entries between two yields of a move: the threads that answer writes meanwhile may be on the same core, and would
+// otherwise wait for the end of the mover's time slice. Measured with 64 clients on two cores: 6 % more writes than
+// with a SCHED_BATCH thread that never yields.
+constexpr unsigned kEntriesBetweenYields = 8;
 
 constexpr const char* kCreateTables = R"(
   PRAGMA page_size = 8192;
@@ -45,7 +45,7 @@ std::int64_t checksum(Revision revision, Revision created, bool deletes, std::st
   return static_cast<std::int64_t>(sum * 31 + (deletes ? 1 : 0));
 }
 
-// "INSERT INTO meta ...;"; an identity that is not given is a random one.
+// "INSERT INTO meta ...;"; without `identity`, a random one.
 std::string insert_store_rows(const std::optional<std::int64_t>& identity, std::int64_t generation) {
   return "INSERT INTO meta VALUES('identity', " + (identity ? std::to_string(*identity) : "random()") +
          "), ('generation', " + std::to_string(generation) + "), ('journal', 0);";
@@ -71,13 +71,13 @@ std::string_view column_text(sqlite3_stmt* statement, int column) {
 
 }  // namespace
 
-// A statement that lives as long as a scope.
+// A statement that is finalized at the end of the scope.
 class SqliteFile::Statement {
  public:
   Statement(sqlite3* db, const char* sql) { sqlite3_prepare_v2(db, sql, -1, &statement_, nullptr); }
   ~Statement() { sqlite3_finalize(statement_); }
   Statement(const Statement&) = delete;
-  sqlite3_stmt* get() const { return statement_; }  // null where preparing failed
+  sqlite3_stmt* get() const { return statement_; }  // null if preparing failed
 
  private:
   sqlite3_stmt* statement_ = nullptr;
@@ -90,7 +90,7 @@ SqliteFile::~SqliteFile() {
 
 Error SqliteFile::damaged(const std::string& what) const { return unusable(path_, "is damaged: " + what, up_); }
 
-// What went wrong last, with the system's reason where it has one.
+// SQLite's last error, with the system's reason if it has one.
 std::string SqliteFile::reason(sqlite3* db) {
   const int code = sqlite3_errcode(db) & 0xff;
   std::string text = sqlite3_errmsg(db);
@@ -133,13 +133,13 @@ Status SqliteFile::lock() {
                                          ". Stop that one first, or give this one its own data directory");
   }
   std::string pid = std::to_string(::getpid()) + "\n";
-  // Only for the message above: a full disk must not keep the store from opening.
+  // The pid is only for the message above: a full disk must not prevent the store from opening.
   if (::ftruncate(lock_.get(), 0) == 0) (void)!::pwrite(lock_.get(), pid.data(), pid.size(), 0);
   return ok_status();
 }
 
-// Made beside its place and renamed into it, so that an empty or half-made file is never taken for a new store.
-Status SqliteFile::create(const Beginning& beginning) {
+// Created under another name and renamed, so that an empty or incomplete file is never mistaken for a new store.
+Status SqliteFile::create(const InitialMeta& initial) {
   for (const auto& [suffix, what] :
        {std::pair("-wal", "write-ahead log"), {kJournalSuffixes[0], "journal"}, {kJournalSuffixes[1], "journal"}}) {
     if (!path_exists(path_ + suffix)) continue;
@@ -155,7 +155,7 @@ Status SqliteFile::create(const Beginning& beginning) {
   if (!made) return errno_error("creating " + path_);
   sqlite3* db = nullptr;
   Status status;
-  const std::string sql = create_statements(beginning.floor, beginning.identity, beginning.generation);
+  const std::string sql = create_statements(initial.floor, initial.identity, initial.generation);
   fault::step("store.create");
   if (sqlite3_open_v2(fresh.c_str(), &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, nullptr) != SQLITE_OK ||
       sqlite3_exec(db, sql.c_str(), nullptr, nullptr, nullptr) != SQLITE_OK) {
@@ -202,9 +202,9 @@ Status SqliteFile::connect() {
   return ok_status();
 }
 
-Status SqliteFile::settle(std::optional<std::int64_t> identity) {
+Status SqliteFile::prepare_for_writes(std::optional<std::int64_t> identity) {
   struct ::stat info {};
-  // Stores of earlier versions have what the umask left.
+  // Earlier versions created the file with the umask's mode.
   if (::stat(path_.c_str(), &info) == 0 && (info.st_mode & 077) != 0 && ::chmod(path_.c_str(), 0600) != 0) {
     return errno_error("setting the mode of " + path_);
   }
@@ -266,14 +266,14 @@ Status SqliteFile::read_meta() {
   return ok_status();
 }
 
-Result<std::unique_ptr<SqliteFile>> SqliteFile::open(const std::string& path, const Beginning& beginning,
+Result<std::unique_ptr<SqliteFile>> SqliteFile::open(const std::string& path, const InitialMeta& initial,
                                                      std::string_view up) {
   std::unique_ptr<SqliteFile> file(new SqliteFile(path, up));
   BERTH_TRY(file->lock());
   struct ::stat info {};
   if (::stat(path.c_str(), &info) != 0) {
     if (errno != ENOENT) return errno_error("opening " + path);
-    BERTH_TRY(file->create(beginning));
+    BERTH_TRY(file->create(initial));
   } else if (!S_ISREG(info.st_mode)) {
     return error(Code::kInternal, path + " is no store: it is not a regular file. Name another file");
   } else if (info.st_size == 0) {
@@ -330,11 +330,11 @@ Status SqliteFile::insert_row(const JournalEntry& entry) {
   return step_once(insert_);
 }
 
-Status SqliteFile::insert(const JournalFile& journal, const std::atomic<bool>* give_way) {
+Status SqliteFile::insert(const JournalFile& journal, const std::atomic<bool>* yields) {
   Revision reserved = 0, compacted = 0;
   unsigned entries = 0;
   BERTH_TRY(journal.read([&](const JournalEntry& entry) {
-    if (++entries % kEntriesInARow == 0 && give_way && *give_way) std::this_thread::yield();
+    if (++entries % kEntriesBetweenYields == 0 && yields && *yields) std::this_thread::yield();
     switch (entry.kind) {
       case JournalEntry::Kind::kPut:
       case JournalEntry::Kind::kDelete: return insert_row(entry);
@@ -361,23 +361,23 @@ Status SqliteFile::in_transaction(const Function<Status()>& work) {
   return status;
 }
 
-Status SqliteFile::begin_journal() {
+Status SqliteFile::record_journal_created() {
   BERTH_TRY(set_meta("journal", 1));
   journal_ = 1;
   return ok_status();
 }
 
-Status SqliteFile::move(const JournalFile& journal, const std::atomic<bool>* give_way) {
+Status SqliteFile::move(const JournalFile& journal, const std::atomic<bool>* yields) {
   BERTH_TRY(in_transaction([&]() -> Status {
-    BERTH_TRY(insert(journal, give_way));
+    BERTH_TRY(insert(journal, yields));
     return set_meta("generation", generation_ + 1);
   }));
   ++generation_;
   return ok_status();
 }
 
-Status SqliteFile::begin_anew(const JournalFile* full, const JournalFile* active, std::int64_t generation,
-                              Revision floor) {
+Status SqliteFile::restart_after_loss(const JournalFile* full, const JournalFile* active, std::int64_t generation,
+                                      Revision floor) {
   BERTH_TRY(in_transaction([&]() -> Status {
     for (const JournalFile* journal : {full, active}) {
       if (journal) BERTH_TRY(insert(*journal));
@@ -396,7 +396,7 @@ Status SqliteFile::begin_anew(const JournalFile* full, const JournalFile* active
   return ok_status();
 }
 
-Status SqliteFile::forget_lost_journals() {
+Status SqliteFile::clear_lost_journals() {
   if (sqlite3_exec(db_, "DELETE FROM meta WHERE name = 'lost'", nullptr, nullptr, nullptr) != SQLITE_OK)
     return write_error();
   lost_ = 0;

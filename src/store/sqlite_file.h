@@ -1,17 +1,17 @@
 #pragma once
-// SqliteFile: the log of writes in one SQLite database, which journals are moved into (journal_file.h). Blocking; one
+// SqliteFile: the log of writes in one SQLite database, into which journals are moved (journal_file.h). Blocking; one
 // thread at a time.
 //
-//   log   one row a durable write, keyed by its revision, with a checksum. Rows that neither the newest state nor the
+//   log   one row per durable write, keyed by its revision, with a checksum. Rows that neither the newest state nor the
 //         promised history needs are removed with later moves.
-//   meta  reserved:   no revision above it was handed out without a row in the log or an entry in a journal
+//   meta  reserved:   no revision above it was used without a row in the log or an entry in a journal
 //         compacted:  rows at or below it may be missing, except the newest of each key
-//         identity:   a number by which its journals know it
-//         generation: of the journal that is to be moved next; those before it have been
-//         journal:    1: that one has been begun, and must be there; 0: every write is in the log
-//         lost:       1: there was a loss, and the journals from before it have not been put aside yet; else there is no such row
+//         identity:   a number that its journals contain, too
+//         generation: of the journal to move next; earlier ones were moved
+//         journal:    1: the journal of that generation was created, and must exist; 0: every write is in the log
+//         lost:       1: a loss was accepted, and the journals from before it have not been renamed yet; else no such row
 //
-// Beside the file stand SQLite's `-wal` and `-shm`, and `.lock`, which one process at a time holds.
+// Files beside it: SQLite's `-wal` and `-shm`, and `.lock`, which one process at a time has locked.
 
 #include <atomic>
 #include <cstdint>
@@ -38,48 +38,49 @@ class SqliteFile {
     bool deletes;
   };
 
-  // How a file that is made begins.
-  struct Beginning {
-    std::optional<std::int64_t> identity;  // none: a number by chance
+  // The meta values of a new file.
+  struct InitialMeta {
+    std::optional<std::int64_t> identity;  // empty: a random number
     std::int64_t generation = 1;
-    Revision floor = 0;  // revisions go on above it, with no history before
+    Revision floor = 0;  // revisions start above it, without history before
   };
 
-  // Creates the file where there is none; locks it. Errors say what is wrong with which file, and what to do. A file
-  // that is there stays as it is until settle(). `up`: see Guard.
-  static Result<std::unique_ptr<SqliteFile>> open(const std::string& path, const Beginning& beginning,
+  // Creates the file if there is none; locks it. Errors name the file, the problem and the remedy. An existing file is
+  // not modified before prepare_for_writes(). `up`: see StoreGuard.
+  static Result<std::unique_ptr<SqliteFile>> open(const std::string& path, const InitialMeta& initial,
                                                   std::string_view up = kUp);
   ~SqliteFile();
 
-  // Calls `take` with every row in revision order. Ends with the first error, which names the file.
+  // Calls `take` for every row in revision order. Stops at the first error, which names the file.
   Status load(const Function<Status(const Row&)>& take);
   Revision reserved() const { return reserved_; }
   Revision compacted() const { return compacted_; }
 
-  bool has_identity() const { return format_ > 1; }  // files of format 1 get one from settle()
+  bool has_identity() const { return format_ > 1; }  // files of format 1 get one in prepare_for_writes()
   std::int64_t identity() const { return identity_; }
   std::int64_t generation() const { return generation_; }
-  bool journal_begun() const { return journal_ != 0; }
+  bool has_journal() const { return journal_ != 0; }
   const std::string& up() const { return up_; }
 
-  // The journal of generation() is there from now on.
-  Status begin_journal();
-  // Stores what the journal of generation() holds, whole or not at all. The next one must have been begun. Yields the
-  // processor time and again while `give_way` is true.
-  Status move(const JournalFile& journal, const std::atomic<bool>* give_way = nullptr);
-  // The same for the last one (null: none was begun), after which there is none, with the last revision handed out.
+  // Records that the journal of generation() exists.
+  Status record_journal_created();
+  // Stores the entries of the journal of generation(), atomically. The next journal must have been created. Yields the
+  // CPU at intervals while `yields` is true.
+  Status move(const JournalFile& journal, const std::atomic<bool>* yields = nullptr);
+  // The same for the last journal (null: none was created), and records that there is no journal, and the last revision
+  // used.
   Status close(const JournalFile* journal, Revision last);
-  // After a loss, which settle() came after: stores what the journals (oldest first; null: none) still hold, and begins
-  // a new time: journals are of `generation` from now on, there is none yet, and revisions go on above `floor`, with no
-  // history before. The journals that are there are lost_journals() from then on.
-  Status begin_anew(const JournalFile* full, const JournalFile* active, std::int64_t generation, Revision floor);
-  // Journal files beside this one are of before a loss: they are to be put aside, not used again.
+  // After a loss and prepare_for_writes(): stores the remaining entries of the journals (oldest first; null: none) and
+  // starts a new period: journals have `generation` from now on, none exists yet, and revisions start above `floor`,
+  // without history before. Existing journal files are lost_journals() from then on.
+  Status restart_after_loss(const JournalFile* full, const JournalFile* active, std::int64_t generation,
+                            Revision floor);
+  // Journal files beside this one are from before a loss: rename them, do not use them.
   bool lost_journals() const { return lost_ != 0; }
-  Status forget_lost_journals();
-  // Makes the file ready for writes: its mode, its write-ahead log, its format, for which one without an identity gets
-  // `identity` or a number by chance. Until this is called, the file and its write-ahead log stay as they are. What
-  // only reads need not do it.
-  Status settle(std::optional<std::int64_t> identity = std::nullopt);
+  Status clear_lost_journals();
+  // Prepares the file for writes: its mode, its write-ahead log, its format; a file without identity gets `identity` or
+  // a random number. Before this call the file and its write-ahead log are not modified. Not needed for reading only.
+  Status prepare_for_writes(std::optional<std::int64_t> identity = std::nullopt);
   Revision newest() const { return newest_; }  // of the rows that were loaded or moved
 
  private:
@@ -87,19 +88,19 @@ class SqliteFile {
   SqliteFile(std::string path, std::string_view up) : path_(std::move(path)), up_(up) {}
 
   Status lock();
-  Status create(const Beginning& beginning);
-  Result<int> read_format() const;  // and whether it is ours at all
+  Status create(const InitialMeta& initial);
+  Result<int> read_format() const;  // and checks that the file is a store
   Status connect();
   Status prepare();
   Status read_meta();
   Status in_transaction(const Function<Status()>& work);
-  Status insert(const JournalFile& journal, const std::atomic<bool>* give_way = nullptr);
+  Status insert(const JournalFile& journal, const std::atomic<bool>* yields = nullptr);
   Status insert_row(const JournalEntry& entry);
   Status set_meta(const char* name, std::int64_t value);
   Status step_once(sqlite3_stmt* statement) const;
   static std::string reason(sqlite3* db);
   Error damaged(const std::string& what) const;
-  // The state of the database as an error: opening gives advice, writing names the reason.
+  // The database's last error as an Error: open_error() gives advice, write_error() names the reason.
   Error open_error() const;
   Error write_error() const;
 

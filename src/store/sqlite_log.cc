@@ -16,11 +16,11 @@ namespace berth::store {
 
 namespace {
 
-constexpr Revision kReserve = 10'000;         // revisions reserved in one go
+constexpr Revision kReserve = 10'000;         // revisions reserved at once
 constexpr std::size_t kFirstRoom = 1u << 20;  // of a store's first journal; few stores are busy
-constexpr std::int64_t kKeptFree =
-    16 << 20;                          // of the disk, for writes that do not grow; or a twentieth where that is less
-constexpr Duration kDiskSeen = 100ms;  // before the free space is looked at again
+// Disk space reserved for writes that do not grow; on small disks a twentieth of the disk.
+constexpr std::int64_t kKeptFree = 16 << 20;
+constexpr Duration kDiskSeen = 100ms;  // between two checks of the free space
 constexpr const char* kReserveSuffix = ".reserve";
 constexpr std::int64_t kReserveBytes = 16 << 20;
 
@@ -38,15 +38,15 @@ Metrics& log_metrics() {
 
 }  // namespace
 
-Status Journals::sort_out(const std::string& path, const SqliteFile& file) {
+Status Journals::assign_files(const std::string& path, const SqliteFile& file) {
   for (const char* suffix : kJournalSuffixes) {
-    BERTH_ASSIGN(std::unique_ptr<JournalFile> journal, JournalFile::find(path + suffix, file.up()));
+    BERTH_ASSIGN(std::unique_ptr<JournalFile> journal, JournalFile::open_existing(path + suffix, file.up()));
     if (!journal) continue;
     const bool ours = journal->identity() == file.identity();
     if (ours) generation = std::max(generation, journal->generation() + 1);
-    if (ours && journal->generation() < file.generation()) continue;  // it has been moved
+    if (ours && journal->generation() < file.generation()) continue;  // it was moved
     BERTH_TRY(journal->recover());
-    if (!ours || !file.journal_begun()) {
+    if (!ours || !file.has_journal()) {
       if (journal->empty() && !journal->loss()) continue;
       return unusable(path,
                       std::string("knows nothing of the writes in its journal ") + journal->path() +
@@ -60,8 +60,8 @@ Status Journals::sort_out(const std::string& path, const SqliteFile& file) {
       continue;
     }
     std::unique_ptr<JournalFile>& place = ahead == 0 ? full : active;
-    // Of two of one time one is empty: a last spare that an orderly end was about to remove, when a new first journal
-    // was begun.
+    // Of two journals with the same generation one is empty: the spare that an interrupted orderly shutdown left when
+    // the first journal was created again.
     const bool in_use = !journal->empty() || journal->loss();
     if (!place || (in_use && place->empty() && !place->loss())) {
       place = std::move(journal);
@@ -72,12 +72,12 @@ Status Journals::sort_out(const std::string& path, const SqliteFile& file) {
   return ok_status();
 }
 
-// Leaves what is before the loss.
-void Journals::look_for_loss(const std::string& path, const SqliteFile& file) {
+// Sets `loss` and keeps only journals from before it.
+void Journals::find_loss(const std::string& path, const SqliteFile& file) {
   auto beyond = [](const std::unique_ptr<JournalFile>& journal) {
     return journal && (!journal->empty() || journal->loss());
   };
-  if (file.journal_begun() && !full) {
+  if (file.has_journal() && !full) {
     if (!loss) loss = LossFound{Loss::kJournalMissing, path, "is damaged: the journal with its last writes is missing"};
     active = nullptr;
   } else if (full && full->loss()) {
@@ -86,7 +86,7 @@ void Journals::look_for_loss(const std::string& path, const SqliteFile& file) {
   } else if (full && full->ended() && !active) {
     loss = LossFound{Loss::kJournalMissing, path,
                      "is damaged: the journal after " + full->path() + " is missing, or its head cannot be read"};
-  } else if (full && full->proves_its_end() && !full->ended() && beyond(active)) {
+  } else if (full && full->has_end_mark() && !full->ended() && beyond(active)) {
     loss =
         LossFound{Loss::kJournalDamaged, full->path(),
                   "is damaged: its last batches cannot be read, although " + active->path() + " was begun after them"};
@@ -99,9 +99,9 @@ void Journals::look_for_loss(const std::string& path, const SqliteFile& file) {
 Result<Journals> Journals::find(const std::string& path, const SqliteFile& file) {
   Journals found;
   found.generation = file.generation() + 1;
-  BERTH_TRY(found.sort_out(path, file));
-  found.look_for_loss(path, file);
-  // The second one may have been begun and not used: it is then begun once more.
+  BERTH_TRY(found.assign_files(path, file));
+  found.find_loss(path, file);
+  // A second journal may have been created and not used: it is then created again.
   const bool ended = found.full && found.full->ended();
   if (!ended && (!found.active || found.active->empty())) found.active = std::exchange(found.full, nullptr);
   for (const JournalFile* journal : {found.full.get(), found.active.get()}) {
@@ -124,40 +124,41 @@ SqliteLog::SqliteLog(Runtime& runtime, std::string path, std::unique_ptr<SqliteF
       reserved_(std::max(file->reserved(), journals.reserved)),
       active_(std::move(journals.active)),
       file_(std::move(file)),
-      begun_(active_ ? active_->generation() : file_->generation() - 1),
+      newest_generation_(active_ ? active_->generation() : file_->generation() - 1),
       full_(std::move(journals.full)) {
   if (active_) newest_path_ = active_->path();
-  mover_asked_ = full_ || !active_;
-  writer_thread_ = std::thread([this] { write_batches(); });
-  mover_thread_ = std::thread([this] { move_when_asked(); });
+  move_requested_ = full_ || !active_;
+  writer_thread_ = std::thread([this] { run_writer(); });
+  mover_thread_ = std::thread([this] { run_mover(); });
 }
 
 SqliteLog::~SqliteLog() { stop_threads(); }
 
-void SqliteLog::append(std::shared_ptr<const Batch> batch, Function<void(Status)> done) {
-  // Renewed when half is used up, with a batch that is written anyway, so that ephemeral writes hardly ever need one.
+void SqliteLog::append(std::shared_ptr<const WriteBatch> batch, Function<void(Status)> done) {
+  // Renewed when half of the reserve is used, with a batch that is written anyway, so that ephemeral writes rarely need
+  // one.
   const Revision reserve = batch->last_revision + kReserve / 2 > reserved_ ? batch->last_revision + kReserve : 0;
-  Job job{std::move(batch), reserve, {}, runtime_.monotonic()};
+  BatchJob job{std::move(batch), reserve, {}, runtime_.monotonic()};
   job.done = [this, reserve, alive = lifetime_.guard(), done = std::move(done)](Status status) {
     if (!alive) return;
     if (status.ok() && reserve != 0) reserved_ = reserve;
     done(std::move(status));
   };
   IoHelper* helper = job.batch->writes.size() == 1 ? runtime_.io_helper() : nullptr;
-  if (!helper) return hand_to_writer(std::move(job));
+  if (!helper) return pass_to_writer(std::move(job));
   {
     std::lock_guard<std::mutex> guard(mutex_);
-    lone_ = true;
+    helper_has_batch_ = true;
   }
-  helper->add_work([this, helper, job = std::move(job), under_way = false]() mutable {
-    return write_lone(*helper, job, under_way);
+  helper->add_work([this, helper, job = std::move(job), in_progress = false]() mutable {
+    return write_single(*helper, job, in_progress);
   });
 }
 
 std::optional<Error> SqliteLog::no_room_to_grow(bool expendable) {
   const Duration now = runtime_.monotonic();
-  if (!disk_short_ && disk_seen_ != Duration{} && now - disk_seen_ < kDiskSeen) return std::nullopt;
-  disk_seen_ = now;
+  if (!disk_short_ && disk_checked_at_ != Duration{} && now - disk_checked_at_ < kDiskSeen) return std::nullopt;
+  disk_checked_at_ = now;
   const DiskSpace disk = disk_space_at(path_);
   const std::int64_t kept = std::min(kKeptFree, disk.total / 20), kept_from_expendable = 2 * kept;
   disk_short_ = disk.total > 0 && disk.free < kept_from_expendable;
@@ -169,13 +170,13 @@ std::optional<Error> SqliteLog::no_room_to_grow(bool expendable) {
                    ". Free some space");
 }
 
-bool SqliteLog::spend_reserve() const {
+bool SqliteLog::free_reserve() const {
   if (::unlink((path_ + kReserveSuffix).c_str()) != 0) return false;
   log_warning("store", "the disk is full: the reserve is used", {{"reserve", path_ + kReserveSuffix}});
   return true;
 }
 
-void SqliteLog::hand_to_writer(Job job) {
+void SqliteLog::pass_to_writer(BatchJob job) {
   {
     std::lock_guard<std::mutex> guard(mutex_);
     job_ = std::move(job);
@@ -183,39 +184,39 @@ void SqliteLog::hand_to_writer(Job job) {
   work_.notify_one();
 }
 
-void SqliteLog::write_batches() {
+void SqliteLog::run_writer() {
   std::unique_lock<std::mutex> guard(mutex_);
   while (true) {
     work_.wait(guard, [this] { return stopping_ || job_; });
-    if (!job_) return;  // a batch that was handed over is still written
-    Job job = std::move(*job_);
+    if (!job_) return;  // a batch that was passed to the writer is still written
+    BatchJob job = std::move(*job_);
     job_.reset();
     guard.unlock();
     Status status = make_durable(job);
-    // Behind many answers there is another batch, which must not wait for them.
-    const bool lone = job.batch->writes.size() == 1;
-    answer(std::move(job), std::move(status), lone, nullptr);
+    // If the batch has many answers, another batch follows at once and must not wait for their callbacks to run here.
+    const bool is_single = job.batch->writes.size() == 1;
+    answer(std::move(job), std::move(status), is_single, nullptr);
     guard.lock();
   }
 }
 
-bool SqliteLog::write_lone(IoHelper& helper, Job& job, bool& under_way) {
+bool SqliteLog::write_single(IoHelper& helper, BatchJob& job, bool& in_progress) {
   Status status;
-  if (under_way) {
+  if (in_progress) {
     std::optional<std::int64_t> result = write_.result();
     if (!result) return false;
     status = active_->finish_append(encoded_, *result);
   } else {
     status = encode(job);
     if (status.ok()) status = injected_fault();
-    under_way = status.ok() && active_ && active_->begin_append(encoded_, write_, helper.wake_fd());
-    if (under_way) return false;
-    if (status.ok()) {  // it does not fit, or this file system has no direct writes
+    in_progress = status.ok() && active_ && active_->start_append(encoded_, write_, helper.wake_fd());
+    if (in_progress) return false;
+    if (status.ok()) {  // the batch does not fit, or the file system has no direct writes
       std::lock_guard<std::mutex> guard(mutex_);
       job_ = std::move(job);
       work_.notify_one();
-      lone_ = false;
-      lone_ended_.notify_one();
+      helper_has_batch_ = false;
+      helper_done_.notify_one();
       return true;
     }
   }
@@ -223,18 +224,18 @@ bool SqliteLog::write_lone(IoHelper& helper, Job& job, bool& under_way) {
   return true;
 }
 
-// The log may be destroyed as soon as the mutex is free where an I/O helper answers.
-void SqliteLog::answer(Job job, Status status, bool may_run, IoHelper* helper) {
+// If an I/O helper answers, the log may be destroyed once the mutex is released.
+void SqliteLog::answer(BatchJob job, Status status, bool may_run, IoHelper* helper) {
   log_metrics().seconds.observe(std::chrono::duration<double>(runtime_.monotonic() - job.begun).count());
   if (!status.ok()) log_error("store", "writes failed", {{"reason", status.error().message}});
   Runtime& runtime = runtime_;
   {
     std::lock_guard<std::mutex> guard(mutex_);
-    lone_ = false;
-    lone_ended_.notify_one();
+    helper_has_batch_ = false;
+    helper_done_.notify_one();
     if (active_) {
       log_metrics().journal.set(static_cast<std::int64_t>(active_->used()));
-      if (active_->used() > active_->room() / 2 && !spare_ && !full_ && last_attempt_.ok()) ask_mover();
+      if (active_->used() > active_->room() / 2 && !spare_ && !full_ && last_attempt_.ok()) wake_mover();
     }
   }
   job.batch.reset();
@@ -252,18 +253,18 @@ Status SqliteLog::injected_fault() const {
   return ok_status();
 }
 
-Status SqliteLog::make_durable(const Job& job) {
+Status SqliteLog::make_durable(const BatchJob& job) {
   BERTH_TRY(encode(job));
-  // A batch that is larger than a journal has one for itself.
-  if (!active_ || (!active_->fits(encoded_) && !active_->empty())) BERTH_TRY(take_spare());
+  // A batch larger than a journal gets a journal of its own.
+  if (!active_ || (!active_->fits(encoded_) && !active_->empty())) BERTH_TRY(switch_to_spare());
   BERTH_TRY(injected_fault());
   return active_->append(encoded_);
 }
 
-Status SqliteLog::encode(const Job& job) {
+Status SqliteLog::encode(const BatchJob& job) {
   using Kind = JournalEntry::Kind;
   encoded_.clear();
-  for (const Submitted& write : job.batch->writes) {
+  for (const PendingWrite& write : job.batch->writes) {
     if (!write.event || write.ephemeral) continue;
     if (fault::hit("store.insert")) return error(Code::kUnavailable, "writing " + path_ + ": injected fault");
     const Event& event = *write.event;
@@ -285,49 +286,49 @@ Status SqliteLog::encode(const Job& job) {
   return ok_status();
 }
 
-// The active journal is full, or there is none yet.
-Status SqliteLog::take_spare() {
+// Called when the active journal is full, or when there is none yet.
+Status SqliteLog::switch_to_spare() {
   std::unique_lock<std::mutex> guard(mutex_);
   if (!spare_) {
     const std::uint64_t before = attempts_;
-    ask_mover();
-    mover_gives_way_ = false;
+    wake_mover();
+    mover_yields_ = false;
     moved_.wait(guard, [&] { return spare_ || attempts_ != before; });
-    mover_gives_way_ = true;
+    mover_yields_ = true;
     if (!spare_) return error(Code::kUnavailable, last_attempt_.error().message);
   }
   if (active_) {
-    // Nobody else takes the spare, nor has the active one.
+    // Only this thread uses the spare and the active journal.
     guard.unlock();
-    BERTH_TRY(active_->end());
+    BERTH_TRY(active_->write_end());
     guard.lock();
   }
   full_ = std::exchange(active_, std::move(spare_));
-  if (full_) ask_mover();
+  if (full_) wake_mover();
   return ok_status();
 }
 
-void SqliteLog::ask_mover() {
-  mover_asked_ = true;
+void SqliteLog::wake_mover() {
+  move_requested_ = true;
   mover_.notify_one();
 }
 
-void SqliteLog::tell_witness(Revision revision) const {
+void SqliteLog::update_witness(Revision revision) const {
   write_witness(witness_, {file_->identity(), file_->generation(), revision});
 }
 
-void SqliteLog::move_when_asked() {
+void SqliteLog::run_mover() {
   std::unique_lock<std::mutex> guard(mutex_);
   while (true) {
-    mover_.wait(guard, [this] { return writer_ended_ || mover_asked_; });
+    mover_.wait(guard, [this] { return writer_ended_ || move_requested_; });
     if (writer_ended_) return;
-    mover_asked_ = false;
+    move_requested_ = false;
     if (spare_) continue;
     Journal full = std::move(full_), fresh;
     guard.unlock();
-    Status status = move_and_begin(full, fresh);
-    if (!status.ok() && disk_space_at(path_).free < kReserveBytes && spend_reserve())
-      status = move_and_begin(full, fresh);
+    Status status = move_and_create(full, fresh);
+    if (!status.ok() && disk_space_at(path_).free < kReserveBytes && free_reserve())
+      status = move_and_create(full, fresh);
     if (status.ok()) keep_reserve_file(path_ + kReserveSuffix, kReserveBytes);
     guard.lock();
     full_ = std::move(full);
@@ -341,20 +342,20 @@ void SqliteLog::move_when_asked() {
   }
 }
 
-Status SqliteLog::move_and_begin(Journal& full, Journal& fresh) {
+Status SqliteLog::move_and_create(Journal& full, Journal& fresh) {
   if (full) {
-    BERTH_TRY(file_->move(*full, &mover_gives_way_));
+    BERTH_TRY(file_->move(*full, &mover_yields_));
     fault::step("store.moved");
-    tell_witness(file_->newest());
+    update_witness(file_->newest());
     log_metrics().moves.add();
     full.reset();
   }
   const std::string path = path_ + kJournalSuffixes[newest_path_ == path_ + kJournalSuffixes[0] ? 1 : 0];
   const std::size_t room = newest_path_.empty() ? std::min(room_, kFirstRoom) : room_;
-  BERTH_ASSIGN(Journal begun, JournalFile::begin(path, file_->identity(), begun_ + 1, room));
-  if (!file_->journal_begun()) BERTH_TRY(file_->begin_journal());
+  BERTH_ASSIGN(Journal begun, JournalFile::create(path, file_->identity(), newest_generation_ + 1, room));
+  if (!file_->has_journal()) BERTH_TRY(file_->record_journal_created());
   fault::step("store.spare");
-  ++begun_;
+  ++newest_generation_;
   newest_path_ = path;
   fresh = std::move(begun);
   return ok_status();
@@ -366,7 +367,7 @@ void SqliteLog::stop_threads() {
   lifetime_.end();
   {
     std::unique_lock<std::mutex> guard(mutex_);
-    lone_ended_.wait(guard, [this] { return !lone_; });
+    helper_done_.wait(guard, [this] { return !helper_has_batch_; });
     stopping_ = true;
   }
   work_.notify_one();
@@ -379,7 +380,7 @@ void SqliteLog::stop_threads() {
   if (mover_thread_.joinable()) mover_thread_.join();
 }
 
-// Everything into the database, which is then the whole store, in one file.
+// Moves all entries into the database, which is then the complete store, in one file.
 void SqliteLog::close(Revision last) {
   stop_threads();
   const JournalFile* newest = active_ ? active_.get() : spare_.get();
@@ -387,12 +388,12 @@ void SqliteLog::close(Revision last) {
   if (full_) status = file_->move(*full_);
   if (status.ok() && (newest || last != file_->reserved())) status = file_->close(newest, last);
   if (!status.ok()) {
-    // The journals stay, and are read at the next start.
+    // The journals remain, and are read at the next start.
     log_warning("store", "closing", {{"reason", status.error().message}});
     return;
   }
   fault::step("store.closed");
-  tell_witness(last);
+  update_witness(last);
   for (const char* suffix : kJournalSuffixes) {
     fault::step("store.emptied");
     ::unlink((path_ + suffix).c_str());

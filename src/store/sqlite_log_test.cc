@@ -1,4 +1,4 @@
-// Journals in front of the database, and the threads that write them.
+// Journals in front of the database, and the threads that write and move them.
 
 #include <fcntl.h>
 #include <sys/eventfd.h>
@@ -53,7 +53,7 @@ TEST_F(SqliteStoreTest, AnOrderlyEndLeavesTheDatabaseAlone) {
   store_.reset();
   for (const char* suffix : {".journal-1", ".journal-2", "-wal", "-shm"}) EXPECT_EQ(size_of(suffix), -1) << suffix;
   EXPECT_EQ(query("SELECT count(*) FROM log"), 1);
-  // Where it fails, nothing is lost.
+  // If it fails, nothing is lost.
   open();
   must_write(put("a", 2));
   fault::arm("store.move", 1);
@@ -68,7 +68,7 @@ TEST_F(SqliteStoreTest, AnOrderlyEndLeavesTheDatabaseAlone) {
 TEST_F(SqliteStoreTest, WhatTheMoverLeftBehindIsThereAfterACrash) {
   Limits limits;
   limits.journal_bytes = 64 << 10;
-  // Once with both journals full of it, once with one moved and not yet begun again.
+  // Once with both journals full, once with one moved and not prepared again.
   for (const char* point : {"store.move", "store.journal"}) {
     open(limits);
     for (int i = 0; i < 100; ++i) must_write(put("before", i));
@@ -87,7 +87,7 @@ TEST_F(SqliteStoreTest, WhatTheMoverLeftBehindIsThereAfterACrash) {
     EXPECT_EQ(value_of("k"), stored - 1);
     EXPECT_EQ(value_of("before"), 99);
     fault::disarm_all();
-    // The one that was refused may be tried again, and the mover goes on.
+    // The refused write may be retried, and the mover continues.
     for (int i = 0; i < 100; ++i) must_write(put("k", 2000 + i));
     EXPECT_EQ(value_of("k"), 2099);
   }
@@ -108,7 +108,7 @@ TEST_F(SqliteStoreTest, WritesGoOnByThemselvesWhenTheMoverCanAgain) {
   EXPECT_EQ(store_->count("/registry/"), 200u - static_cast<unsigned>(refused));
 }
 
-// A batch of more than a journal holds has one for itself.
+// A batch larger than a journal gets a journal of its own.
 TEST_F(SqliteStoreTest, ABatchMayBeLargerThanAJournal) {
   Limits limits;
   limits.journal_bytes = 64 << 10;
@@ -178,7 +178,7 @@ TEST_F(SqliteStoreTest, TakesOverAStoreWithoutJournals) {
   EXPECT_EQ(query("PRAGMA user_version"), 2);
 }
 
-// While the loop sleeps for the disk, the thread that commits answers in its place.
+// While the loop sleeps during the disk write, the committing thread runs the answer in its place.
 TEST_F(SqliteStoreTest, LoneWritesAreAnsweredInOrderByWhoeverHasTheTurn) {
   open();
   const auto owner = std::this_thread::get_id();
@@ -204,7 +204,7 @@ TEST_F(SqliteStoreTest, LoneWritesAreAnsweredInOrderByWhoeverHasTheTurn) {
   EXPECT_EQ(value_of("k"), written);
 }
 
-// An I/O helper, as the transports of a server are.
+// An I/O helper like a server's transport.
 class HelperThread final : public IoHelper {
  public:
   explicit HelperThread(Loop& loop) : loop_(loop), thread_([this] { run(); }) {}
@@ -241,7 +241,7 @@ class HelperThread final : public IoHelper {
         tasks.swap(tasks_);
       }
       for (Task& task : tasks) loop_.run_or_post(std::move(task), this);
-      for (std::size_t i = 0; i < work_.size();) {  // which may grow meanwhile
+      for (std::size_t i = 0; i < work_.size();) {  // which may grow during the loop
         Work work = std::move(work_[i]);
         work_.erase(work_.begin() + static_cast<std::ptrdiff_t>(i));
         if (work()) continue;
@@ -259,18 +259,18 @@ class HelperThread final : public IoHelper {
   std::thread thread_;
 };
 
-// Whether this system and file system can do what a helper's write needs.
+// True if system and file system support a helper's asynchronous write.
 bool writes_directly(const std::string& path) {
   Fd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_DIRECT | O_CLOEXEC, 0600)), wake_fd(::eventfd(0, EFD_CLOEXEC));
   BlockBuffer block;
   block.reserve(BlockBuffer::kBlock, 0);
-  AsyncWrite write;  // before its bytes are gone, it has ended
-  return fd && write.begin(fd.get(), {block.data(), BlockBuffer::kBlock}, 0, wake_fd.get());
+  AsyncWrite write;  // declared last: its destructor waits for the write before the bytes are destroyed
+  return fd && write.start(fd.get(), {block.data(), BlockBuffer::kBlock}, 0, wake_fd.get());
 }
 
 TEST_F(SqliteStoreTest, ALoneWriteIsAppendedByTheThreadThatBroughtIt) {
   Limits limits;
-  limits.journal_bytes = 64 << 10;  // every fifteenth finds no room
+  limits.journal_bytes = 64 << 10;  // every fifteenth write does not fit
   open(limits);
   int written = 0, by_helper = 0, failed = 0, answered_first = 0;
   Revision answered = 0;
@@ -284,7 +284,7 @@ TEST_F(SqliteStoreTest, ALoneWriteIsAppendedByTheThreadThatBroughtIt) {
       by_helper += std::this_thread::get_id() == helper->id();
       if (result.ok()) {
         EXPECT_EQ(value_of("k" + std::to_string(written % 10)), written);
-        // As an API server's answer, which goes on its way when the callback has returned.
+        // Like an API server's answer, which is sent when the callback has returned.
         loop_.post([&, revision = (*result)->mod_revision] { answered = revision; });
       } else {
         EXPECT_TRUE(contains(result.error().message, "injected fault"));
@@ -301,7 +301,7 @@ TEST_F(SqliteStoreTest, ALoneWriteIsAppendedByTheThreadThatBroughtIt) {
   helper.reset();
   fault::disarm_all();
   EXPECT_GT(failed, 0);
-  // Each was told to the watch, though by the helper after its answer, unless the loop woke in between.
+  // Each event was delivered to the watch, by the helper after its answer unless the loop woke in between.
   for (int i = 0; i < 100 && sink.events.size() < static_cast<std::size_t>(written - failed); ++i) loop_.run_once(10ms);
   EXPECT_EQ(sink.events.size(), static_cast<std::size_t>(written - failed));
   watch->reset();

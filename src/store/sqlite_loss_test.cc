@@ -1,4 +1,4 @@
-// Stores that are without acknowledged writes: by a bad disk, by other hands, by a copy put back.
+// Stores that lack acknowledged writes: bad disks, deleted files, restored copies.
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -14,7 +14,7 @@
 namespace berth::store {
 namespace {
 
-using Files = std::map<std::string, std::string>;  // by their names
+using Files = std::map<std::string, std::string>;  // by name
 
 class SqliteLossTest : public SqliteStoreTest {
  protected:
@@ -27,21 +27,22 @@ class SqliteLossTest : public SqliteStoreTest {
   std::string witness() const { return folder_ / "witness.json"; }
   std::string name(const std::string& suffix) const { return directory() + "/berth.db" + suffix; }
 
-  Result<std::unique_ptr<Store>> try_open(std::vector<Loss> accepted = {}, bool lived_here = false) {
+  Result<std::unique_ptr<Store>> try_open(std::vector<Loss> accepted = {}, bool had_pods = false) {
     store_.reset();
-    return open_guarded_store(loop_, name(""), limits_, {witness(), lived_here, AcceptedLosses(std::move(accepted))});
+    return open_guarded_store(loop_, name(""), limits_, {witness(), had_pods, AcceptedLosses(std::move(accepted))});
   }
   void open_guarded(std::vector<Loss> accepted = {}) {
     auto opened = try_open(std::move(accepted));
     ASSERT_TRUE(opened.ok()) << opened.error().message;
     store_ = std::move(opened).value();
   }
-  // The name of the loss, or the text where it is no loss. Also: opening has changed nothing, and is refused again.
-  std::string refused(bool lived_here = false) {
+  // The name of the loss, or the message if there is none. Also checks that opening changed nothing and is refused
+  // again.
+  std::string refused(bool had_pods = false) {
     const Files before = files();
     std::string text[2];
     for (std::string& each : text) {
-      auto opened = try_open({}, lived_here);
+      auto opened = try_open({}, had_pods);
       if (opened.ok()) return "opened";
       each = opened.error().message;
       EXPECT_TRUE(files() == before) << each;
@@ -53,7 +54,7 @@ class SqliteLossTest : public SqliteStoreTest {
     return at == std::string::npos ? text[0] : text[0].substr(at + 14);
   }
   std::vector<std::string> names() const { return list_directory(directory()).value(); }
-  // As they are, but for what SQLite makes for its readers, and the lock.
+  // Without the files that SQLite creates for readers, and without the lock.
   Files files() const {
     Files all;
     for (const std::string& each : names()) {
@@ -70,7 +71,7 @@ class SqliteLossTest : public SqliteStoreTest {
     for (const std::string& each : names()) ::unlink((directory() + "/" + each).c_str());
     for (const auto& [file, content] : all) ASSERT_TRUE(write_file(directory() + "/" + file, content).ok());
   }
-  // As after a crash, which the witness has seen the same of.
+  // As after a crash; the witness describes this state.
   Files crashed() {
     const Files all = files();
     const std::string seen = *read_file(witness());
@@ -83,13 +84,13 @@ class SqliteLossTest : public SqliteStoreTest {
   }
   int numbers() const { return static_cast<int>(store_->count("/registry/")); }
 
-  // A store with both journals in use: the older one is ended and not moved, the newer one has batches.
+  // A store with both journals in use: the older one has its kEnd and is not moved, the newer one has batches.
   Files with_two_journals() {
     open_guarded();
     write_numbers(1, 4);  // the first journal is half empty: no spare yet
     fault::arm("store.move", 1'000'000);
     const auto used = [&](const std::string& suffix) {
-      auto file = JournalFile::find(name(suffix));
+      auto file = JournalFile::open_existing(name(suffix));
       return file.ok() && *file && (*file)->recover().ok() && !(*file)->empty();
     };
     int last = 4;
@@ -176,13 +177,13 @@ TEST_F(SqliteLossTest, OfTwoJournalsEachIsMissed) {
     EXPECT_EQ(with(file, content.substr(0, 4096)), "journal-shortened") << file;
     EXPECT_EQ(with(file, content.substr(0, 4096) + std::string(content.size() - 4096, '\0')), "journal-zeroed") << file;
   }
-  // The older one without its last batches, as an earlier copy of it would be.
+  // The older journal without its last batches, as an earlier copy of it would be.
   const std::string& ended = whole.at(older);
   EXPECT_EQ(with(older, ended.substr(0, 4096 * 10) + std::string(ended.size() - 4096 * 10, '~')), "journal-damaged");
   put_back(whole);
   open_guarded();
   EXPECT_EQ(numbers(), count_);
-  // Of both, what is before the first loss is a state that there once was.
+  // With two losses, the writes before the first are a state that once existed.
   Files changed = whole;
   changed[older].replace(4096 * 10, std::string::npos, ended.size() - 4096 * 10, '\0');
   put_back(changed);
@@ -198,7 +199,7 @@ TEST_F(SqliteLossTest, AnEndedJournalAndItsEmptySuccessorAreACrashOfTheirKind) {
   Files files = with_two_journals();
   const bool first_is_older = files["berth.db.journal-1"][24] < files["berth.db.journal-2"][24];
   std::string& newer = files[first_is_older ? "berth.db.journal-2" : "berth.db.journal-1"];
-  newer.replace(4096, std::string::npos, newer.size() - 4096, '~');  // its first batch is not there yet
+  newer.replace(4096, std::string::npos, newer.size() - 4096, '~');  // its first batch is not written yet
   put_back(files);
   open_guarded();
   const int before = numbers();
@@ -209,7 +210,7 @@ TEST_F(SqliteLossTest, AnEndedJournalAndItsEmptySuccessorAreACrashOfTheirKind) {
   EXPECT_EQ(numbers(), before + 41);
 }
 
-// Moved journals may be in SQLite's write-ahead log alone, which SQLite takes for empty where it cannot be read.
+// Moved entries may exist only in SQLite's write-ahead log, which SQLite treats as empty if it cannot be read.
 TEST_F(SqliteLossTest, AWriteAheadLogIsMissed) {
   open_guarded();
   write_numbers(1, 100);
@@ -227,13 +228,13 @@ TEST_F(SqliteLossTest, AWriteAheadLogIsMissed) {
   EXPECT_EQ(numbers(), 100);
 }
 
-// An orderly end that was killed before it had removed the last spare leaves one that has the time of the next first
+// An orderly shutdown killed before it removed the last spare leaves a journal with the generation of the next first
 // journal.
 TEST_F(SqliteLossTest, AnEmptyJournalOfTheSameTimeHidesNothing) {
   open_guarded();
   write_numbers(1, 3);
   crashed();
-  const auto used = JournalFile::find(name(".journal-1"));
+  const auto used = JournalFile::open_existing(name(".journal-1"));
   ASSERT_TRUE(used.ok() && *used);
   const Files whole = files();
   for (const bool first : {false, true}) {
@@ -241,15 +242,15 @@ TEST_F(SqliteLossTest, AnEmptyJournalOfTheSameTimeHidesNothing) {
     if (first) std::swap(both["berth.db.journal-1"], both["berth.db.journal-2"]);
     put_back(both);
     ::unlink(witness().c_str());
-    ASSERT_TRUE(JournalFile::begin(name(first ? ".journal-1" : ".journal-2"), (*used)->identity(),
-                                   (*used)->generation(), 64 << 10)
+    ASSERT_TRUE(JournalFile::create(name(first ? ".journal-1" : ".journal-2"), (*used)->identity(),
+                                    (*used)->generation(), 64 << 10)
                     .ok());
     open_guarded();
     EXPECT_EQ(numbers(), 3) << first;
   }
   put_back(whole);
   ::unlink(witness().c_str());
-  // Two that both hold something are of nobody's making.
+  // Two journals with entries and one generation are never written by a store.
   ASSERT_TRUE(write_file(name(".journal-2"), *read_file(name(".journal-1"))).ok());
   EXPECT_TRUE(contains(refused(), "has two journals of one time"));
 }
@@ -262,7 +263,7 @@ TEST_F(SqliteLossTest, AnEmptiedStoreIsNotANewOne) {
   put_back({});
   EXPECT_EQ(refused(), "store-emptied");
   EXPECT_EQ(names(), std::vector<std::string>());
-  // Without the witness, the pods tell.
+  // Without the witness, the pods are the evidence.
   const std::string seen = *read_file(witness());
   ::unlink(witness().c_str());
   EXPECT_EQ(refused(true), "store-emptied");
@@ -293,7 +294,7 @@ TEST_F(SqliteLossTest, AnOlderCopyIsNotTheStore) {
   EXPECT_GT(must_write(put("a", 1)), last);
   open_guarded();
   EXPECT_EQ(numbers(), 6);
-  // Older by moved journals, while it ran and crashed.
+  // Older by moved journals, and crashed.
   const Files before = files();
   write_numbers(1, 60);
   crashed();
@@ -328,7 +329,7 @@ TEST_F(SqliteLossTest, TheWitnessIsNotWrittenForSingleWrites) {
   ASSERT_EQ(::stat(witness().c_str(), &after), 0);
   EXPECT_EQ(before.st_ino, after.st_ino);
   EXPECT_EQ(before.st_mode & 0777, 0600u);
-  // One that cannot be read, or written, is no reason to stay down.
+  // A witness that cannot be read or written does not prevent the start.
   store_.reset();
   ASSERT_TRUE(write_file(witness(), "{\"identity\":").ok());
   open_guarded();
@@ -358,19 +359,19 @@ TEST_F(SqliteLossTest, FilesAreTheirOwnersAlone) {
   EXPECT_EQ(info.st_mode & 0777, 0600u);
 }
 
-// A life of a store, killed at its `moment`th step. What was acknowledged is told through the pipe. True: it came to
-// its end.
+// One run of a store, killed at its `moment`th fault step; acknowledged writes are reported through a pipe. Returns
+// true if it was not killed.
 class Life {
  public:
   Life(std::string path, std::string witness, Limits limits)
       : path_(std::move(path)), witness_(std::move(witness)), limits_(limits) {}
 
-  // The numbers below the one that is given back had been acknowledged.
-  int live_until(int moment, const std::vector<Loss>& accepted, bool& ended, bool lived_here = false) {
+  // All numbers below the returned one were acknowledged.
+  int live_until(int moment, const std::vector<Loss>& accepted, bool& ended, bool had_pods = false) {
     int ends[2];
     EXPECT_EQ(::pipe2(ends, O_CLOEXEC), 0);
     const pid_t child = ::fork();
-    if (child == 0) run(moment, accepted, ends[1], lived_here);
+    if (child == 0) run(moment, accepted, ends[1], had_pods);
     ::close(ends[1]);
     int last = -1, told = 0;
     while (::read(ends[0], &told, sizeof told) == static_cast<ssize_t>(sizeof told)) last = told;
@@ -383,12 +384,12 @@ class Life {
   }
 
  private:
-  [[noreturn]] void run(int moment, const std::vector<Loss>& accepted, int pipe, bool lived_here) const {
+  [[noreturn]] void run(int moment, const std::vector<Loss>& accepted, int pipe, bool had_pods) const {
     fault::on_step([left = std::make_shared<std::atomic<int>>(moment)](std::string_view name) {
       if (name.starts_with("store.") && --*left == 0) ::kill(::getpid(), SIGKILL);
     });
     Loop loop(1);
-    auto store = open_guarded_store(loop, path_, limits_, {witness_, lived_here, AcceptedLosses(accepted)});
+    auto store = open_guarded_store(loop, path_, limits_, {witness_, had_pods, AcceptedLosses(accepted)});
     if (!store.ok()) {
       ::dprintf(2, "%s\n", store.error().message.c_str());
       ::_exit(3);
@@ -448,7 +449,7 @@ TEST_F(SqliteLossTest, KilledWhileAnEmptyStoreIsAcceptedItGoesOnAboveWhatWas) {
   store_.reset();
   const std::string seen = *read_file(witness());
   Life life(name(""), witness(), limits_);
-  for (const bool told : {true, false}) {  // by the witness, or by pods
+  for (const bool told : {true, false}) {  // evidence: the witness, or the pods
     int moment = 1;
     bool made = false;
     for (bool ended = false; !ended && moment < 12; ++moment) {
@@ -458,13 +459,13 @@ TEST_F(SqliteLossTest, KilledWhileAnEmptyStoreIsAcceptedItGoesOnAboveWhatWas) {
         ASSERT_TRUE(write_file(witness(), seen).ok());
       }
       const int last = life.live_until(moment, {Loss::kStoreEmptied}, ended, !told);
-      // Once it is there it needs nobody's word any more.
+      // Once the database exists it needs no acceptance.
       made = path_exists(name(""));
       auto store = try_open(made ? std::vector<Loss>{} : std::vector{Loss::kStoreEmptied}, true);
       ASSERT_TRUE(store.ok()) << "moment " << moment << ": " << store.error().message;
       const auto found = static_cast<int>((*store)->count("/registry/"));
       EXPECT_TRUE(found == last + 1 || found == last + 2)
-          << "moment " << moment << ": " << found << " of " << last + 1;  // one not told yet
+          << "moment " << moment << ": " << found << " of " << last + 1;  // one may be unreported
       EXPECT_GT((*store)->revision(), (told ? before : 0) + 100'000) << "moment " << moment;
     }
     EXPECT_EQ(moment, 12);
@@ -474,7 +475,7 @@ TEST_F(SqliteLossTest, KilledWhileAnEmptyStoreIsAcceptedItGoesOnAboveWhatWas) {
 
 TEST_F(SqliteLossTest, TwoLossesAreNamedAndAcceptedAtOnce) {
   open_guarded();
-  write_numbers(1, 60);  // some moved
+  write_numbers(1, 60);  // some of them moved
   Files old = crashed();
   open_guarded();
   write_numbers(61, 120);
@@ -502,7 +503,7 @@ TEST_F(SqliteLossTest, TwoLossesAreNamedAndAcceptedAtOnce) {
   open_guarded();
 }
 
-// Files that no loss explains: what is left is to begin with an empty store, in this data directory.
+// Errors without a Loss: the remaining remedy is an empty store, in this data directory.
 TEST_F(SqliteLossTest, ErrorsNameTheCommandOfThisCluster) {
   const auto error = [this] {
     auto opened = open_guarded_store(loop_, name(""), limits_, {witness(), false, {}, "berth up --data-dir /srv/a"});
@@ -541,7 +542,7 @@ TEST_F(SqliteLossTest, JournalsFromBeforeEachLossAreKept) {
   }
   EXPECT_EQ(*read_file(name(".journal-1.lost")), lost[0]);
   EXPECT_EQ(*read_file(name(".journal-1.lost-2")), lost[1]);
-  // Killed before the first is put aside: the next start does it.
+  // Killed before the first was renamed: the next start does it.
   Files cut = crashed();
   cut["berth.db.journal-1"].resize(4096 * 4);
   put_back(cut);
@@ -556,7 +557,7 @@ TEST_F(SqliteLossTest, JournalsFromBeforeEachLossAreKept) {
   ASSERT_EQ(::waitpid(child, &status, 0), child);
   ASSERT_TRUE(WIFSIGNALED(status));
   EXPECT_EQ(files().at("berth.db.journal-1"), cut["berth.db.journal-1"]);
-  // Whatever has the name already stays.
+  // An existing file with that name stays.
   ASSERT_EQ(::mkdir(name(".journal-1.lost-3").c_str(), 0700), 0);
   open_guarded();
   EXPECT_EQ(*read_file(name(".journal-1.lost-4")), cut["berth.db.journal-1"]);
@@ -567,7 +568,7 @@ TEST_F(SqliteLossTest, JournalsFromBeforeEachLossAreKept) {
   EXPECT_FALSE(path_exists(name(".journal-1.lost-5")));
 }
 
-// A copy of a store that an earlier version made stays readable for that version until it is accepted.
+// A copy of a store written by an earlier version stays readable for that version until it is accepted.
 TEST_F(SqliteLossTest, AnOlderCopyOfAnEarlierFormatIsRefusedAsItIs) {
   open_guarded();
   write_numbers(1, 5);
@@ -609,7 +610,7 @@ TEST_F(SqliteLossTest, AReserveThatWasNotFinishedIsMadeAgain) {
   EXPECT_EQ(info.st_size, whole);
 }
 
-// Whatever the moment, a crash is no loss: copies of the files in the order that the store writes them.
+// A crash at any moment is not mistaken for a loss: copies of the files in the order in which the store writes them.
 TEST_F(SqliteLossTest, NoCrashIsTakenForALoss) {
   int opened = 0;
   for (int round = 0; round < 24; ++round) {
@@ -624,7 +625,7 @@ TEST_F(SqliteLossTest, NoCrashIsTakenForALoss) {
         ::_exit(3);
       }
       for (int i = 0;; ++i) {
-        // Now and then one that is larger than a journal.
+        // Some values are larger than a journal.
         const Value data = i % 40 == 39 ? Value(std::string(100'000, 'x')) : Value(i);
         if (!write_now(loop, **store, put("k" + std::to_string(i % 30), data)).ok()) ::_exit(4);
         if (::write(ends[1], "w", 1) != 1) ::_exit(5);
@@ -634,7 +635,7 @@ TEST_F(SqliteLossTest, NoCrashIsTakenForALoss) {
     ::close(ends[1]);
     char one = 0;
     for (int written = 0; written < round * 13 && ::read(ends[0], &one, 1) == 1; ++written) {}
-    ::kill(child, SIGKILL);  // in the middle of the next one
+    ::kill(child, SIGKILL);  // in the middle of the next write
     ::close(ends[0]);
     int status = 0;
     ASSERT_EQ(::waitpid(child, &status, 0), child);
@@ -642,7 +643,7 @@ TEST_F(SqliteLossTest, NoCrashIsTakenForALoss) {
     auto store = try_open();
     ASSERT_TRUE(store.ok()) << store.error().message;
     ++opened;
-    if (round % 3 == 0) continue;  // and end it in order
+    if (round % 3 == 0) continue;  // followed by an orderly shutdown
     std::move(store).value().reset();
   }
   EXPECT_EQ(opened, 24);

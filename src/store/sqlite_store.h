@@ -1,5 +1,5 @@
 #pragma once
-// Opening a store on disk. Guard: what that takes into account beside the files of the store.
+// Opening a store on disk. StoreGuard: evidence outside the store's files that is checked.
 
 #include <string>
 
@@ -8,17 +8,17 @@
 
 namespace berth::store {
 
-struct Guard {
-  std::string witness;      // a file outside of the store's directory (witness.h); empty: none is kept
-  bool lived_here = false;  // other things beside the store show that there was one
-  AcceptedLosses accepted;  // what the user has decided to go on after
-  std::string up = kUp;     // the command that accepts a loss, as errors name it
+struct StoreGuard {
+  std::string witness;      // a file outside the store's directory (witness.h); empty: none
+  bool had_pods = false;    // files beside the store show that there was one
+  AcceptedLosses accepted;  // losses that the user accepts
+  std::string up = kUp;     // the command that accepts a loss, for error messages
 };
 
-// open_sqlite_store() that also refuses a store that was emptied, or is not the one that was here last. Each Loss is an
-// error until it is accepted, and the files of the store are as they were then (beside them SQLite makes -shm and an
-// empty -wal, and there is the lock). An error names all losses that there are, so that one answer accepts them.
+// open_sqlite_store() that also refuses a store that was emptied, or is not the one that was opened last. Each Loss is
+// an error until it is accepted, and the store's files are not modified before that (except -shm and an empty -wal,
+// which SQLite creates, and the lock). The error names all losses, so that one command accepts them.
 Result<std::unique_ptr<Store>> open_guarded_store(Runtime& runtime, const std::string& path, const Limits& limits,
-                                                  const Guard& guard);
+                                                  const StoreGuard& guard);
 
 }  // namespace berth::store

@@ -1,4 +1,4 @@
-// What only the backend on disk has: restarts, what is kept and what is not, damage.
+// Properties of the store on disk: restarts, durability, damage.
 
 #include "store/sqlite_test_support.h"
 
@@ -51,7 +51,7 @@ TEST_F(SqliteStoreTest, EphemeralWritesAreGoneAfterARestartButTheirNumbersAreNot
   EXPECT_FALSE(store_->get(key_of("memory-only")));
   EXPECT_GT(store_->revision(), given);
   EXPECT_GT(must_write(put("a", 1)), given + 1);
-  // A durable write on top of an ephemeral one makes all of it durable.
+  // A durable write after an ephemeral one makes the complete value durable.
   must_write(ephemeral_put("lease", 5));
   must_write(put("lease", 6));
   open();
@@ -90,7 +90,7 @@ TEST_F(SqliteStoreTest, AnEphemeralDeleteComesUndone) {
   crash();
   open();
   EXPECT_EQ(value_of("a"), 1);
-  // A delete for good after such a one leaves no older version to come back.
+  // A durable delete after an ephemeral one leaves no older version to reappear.
   write = removal("a");
   write.ephemeral = true;
   must_write(std::move(write));
@@ -116,9 +116,9 @@ TEST_F(SqliteStoreTest, CompactionKeepsTheNewestOfEachKeyAndTheRevision) {
   open(limits);
   EXPECT_LT(query("SELECT count(*) FROM log"), 700);
   EXPECT_EQ(query("SELECT count(*) FROM log WHERE key LIKE '%/k1'"), 0) << "nothing is left of what was deleted";
-  // The newest rows of all may be gone; the revision does not follow them.
+  // The newest row may be garbage; the revision stays.
   must_write(removal("other0"));
-  // Even a store that would keep more history does not pretend to have what is gone.
+  // A store opened with larger limits does not offer history that was removed.
   open();
   EXPECT_EQ(store_->revision(), last + 1);
   EXPECT_EQ(value_of("kept"), 7);
@@ -203,13 +203,13 @@ TEST_F(SqliteStoreTest, RefusesDamage) {
   EXPECT_TRUE(contains(with(whole->substr(0, whole->size() / 2)), path() + " is damaged: "));
   EXPECT_TRUE(contains(with(whole->substr(0, 8192)), path() + " is damaged: "));
   EXPECT_TRUE(contains(with(whole->substr(0, 100)), path()));
-  // One letter of one value: only the checksum can tell.
+  // One letter of one value: only the checksum detects it.
   std::string letter = *whole;
   const std::size_t at = letter.find("yyyyyyyyyy", letter.size() / 2);
   ASSERT_NE(at, std::string::npos);
   letter[at] = 'z';
   EXPECT_TRUE(contains(with(letter), "does not match its checksum. Put back a copy"));
-  // A page of noise in the middle of the tree.
+  // A page of noise in the middle of the B-tree.
   std::string noise = *whole;
   for (std::size_t i = 0; i < 8192; ++i) noise[8192 * 4 + i] = static_cast<char>(i * 37);
   EXPECT_TRUE(contains(with(noise), " is damaged: "));

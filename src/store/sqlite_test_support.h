@@ -1,5 +1,5 @@
 #pragma once
-// What the tests of the backend on disk share: a store that is closed, crashed, looked into and opened again.
+// Fixture of the tests of the store on disk: opens, closes, crashes and inspects a store.
 
 #include <sqlite3.h>
 #include <sys/stat.h>
@@ -35,7 +35,7 @@ class SqliteStoreTest : public ::testing::Test {
     EXPECT_TRUE(result.ok()) << (result.ok() ? "" : result.error().message);
     return result.ok() ? (*result)->mod_revision : -1;
   }
-  // Many writes in few groups: of `names` keys, in turn.
+  // Many writes in few groups, to `names` keys in turn.
   void write_many(int count, int names, std::string_view prefix, const Value& data = 1) {
     for (int i = 0; i < count; ++i) {
       store_->write(put(std::string(prefix) + std::to_string(i % names), data),
@@ -53,7 +53,7 @@ class SqliteStoreTest : public ::testing::Test {
     EXPECT_TRUE(run_until(loop_, [&flushed] { return flushed; }));
     run_turns(loop_);
   }
-  // As after a crash: a copy of the files while the store is open.
+  // Like a crash: continues with a copy of the files made while the store was open.
   void crash() {
     std::map<std::string, std::string> files;
     for (const char* suffix : {".journal-1", ".journal-2", "", "-wal"}) {
@@ -64,7 +64,7 @@ class SqliteStoreTest : public ::testing::Test {
     for (const char* suffix : {"", "-wal", "-shm"}) ::unlink((path() + suffix).c_str());
     for (const auto& [name, content] : files) ASSERT_TRUE(write_file(name, content).ok());
   }
-  std::int64_t size_of(const std::string& suffix) const {  // -1 where there is none
+  std::int64_t size_of(const std::string& suffix) const {  // -1 if the file does not exist
     struct ::stat info {};
     return ::stat((path() + suffix).c_str(), &info) == 0 ? info.st_size : -1;
   }

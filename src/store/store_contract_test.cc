@@ -100,7 +100,7 @@ TYPED_TEST(StoreContract, TellsWhenAnythingBelowAPrefixHasChanged) {
   EXPECT_EQ(this->store_->last_change("/registry/a/"), again);
   EXPECT_EQ(this->store_->last_change("/registry/a/o"), again);
   EXPECT_EQ(this->store_->last_change("/registry/a/one/x"), again);
-  // Also where nothing is left.
+  // Also if nothing is left.
   const Revision gone = remove_at(key("a/two", "x"));
   EXPECT_EQ(this->store_->last_change("/registry/a/"), gone);
   EXPECT_EQ(this->store_->last_change("/registry/a/two/"), gone);
@@ -110,7 +110,7 @@ TYPED_TEST(StoreContract, TellsWhenAnythingBelowAPrefixHasChanged) {
   EXPECT_EQ(this->store_->count("/registry/a/"), 1u);
   put_at(key("a/two", "y"));
   EXPECT_EQ(this->store_->last_change("/registry/a/two/"), this->store_->revision());
-  // Of very many that are empty it may tell a later change, never an earlier one.
+  // With very many empty folders it may return a later change, never an earlier one.
   Revision last = 0;
   for (int i = 0; i < 1200; ++i) {
     put_at(key("n" + std::to_string(i), "x"));
@@ -168,7 +168,7 @@ TYPED_TEST(StoreContract, VisibleOnlyWhenDurableButHeadKnowsAtOnce) {
   RecordPtr head = this->store_->head(key_of("a"));
   ASSERT_TRUE(head);
   EXPECT_EQ(head->mod_revision, 1);
-  // Two writers in one group: the second starts from the first one's version.
+  // Two writes in one group: the second starts from the first one's version.
   this->store_->write(put("a", 2, head->mod_revision), [&](Result<RecordPtr> result) {
     EXPECT_TRUE(result.ok());
     order.push_back(2);
@@ -262,19 +262,19 @@ TYPED_TEST(StoreContract, ListsThePast) {
     EXPECT_EQ(this->names(*listing), states[revision]) << "at revision " << revision;
     EXPECT_EQ(listing->revision, static_cast<Revision>(revision));
   }
-  // Pages of one old revision fit together.
+  // Pages of one old revision are consistent.
   auto page = this->store_->list_at(20, "/registry/core/configmaps/", 3);
   auto rest = this->store_->list_at(20, "/registry/core/configmaps/", 0, page->records.back()->key);
   Lines joined = this->names(*page);
   EXPECT_EQ(page->remaining, rest->records.size());
   for (const Revision revision : {Revision{20}, this->store_->revision()}) {
     page = this->store_->list_at(revision, "/registry/core/configmaps/", 3);
-    auto uncounted = this->store_->list_at(revision, "/registry/core/configmaps/", 3, {}, Rest::kNotCounted);
+    auto uncounted = this->store_->list_at(revision, "/registry/core/configmaps/", 3, {}, RemainingCount::kNotCounted);
     EXPECT_EQ(this->names(*uncounted), this->names(*page));
     EXPECT_TRUE(uncounted->more);
     EXPECT_EQ(uncounted->remaining, 0u);
     auto last = this->store_->list_at(revision, "/registry/core/configmaps/", 100, page->records.back()->key,
-                                      Rest::kNotCounted);
+                                      RemainingCount::kNotCounted);
     EXPECT_EQ(last->records.size(), page->remaining);
     EXPECT_FALSE(last->more);
   }
@@ -378,7 +378,7 @@ TYPED_TEST(StoreContract, ASlowWatchLosesNothing) {
   this->must_write(put("a", 51));
   this->settle();
   EXPECT_EQ(slow.events.size(), 51u);
-  w1->resume();  // of a watch that runs: nothing happens
+  w1->resume();  // no effect on a running watch
   this->settle();
   EXPECT_EQ(slow.events.size(), 51u);
 }
@@ -386,7 +386,7 @@ TYPED_TEST(StoreContract, ASlowWatchLosesNothing) {
 TYPED_TEST(StoreContract, AWatchMayResumeInsideItsCallback) {
   RecordingSink sink;
   auto watch = this->watch(0, sink);
-  sink.allowed_calls = 0;  // always "stop", and at once "go on"
+  sink.allowed_calls = 0;  // always pauses, and resumes at once
   sink.during = [&] { watch->resume(); };
   for (int i = 0; i < 5; ++i) this->must_write(put("a", i));
   this->settle();
@@ -398,7 +398,7 @@ TYPED_TEST(StoreContract, CatchingUpOverManyEventsKeepsOrder) {
   this->settle();
   RecordingSink sink;
   auto watch = this->watch(0, sink);
-  // More comes while it catches up.
+  // More events arrive while the watch catches up.
   for (int i = 0; i < 100; ++i) this->store_->write(put("late", i), [](Result<RecordPtr>) {});
   watch->bookmark();
   ASSERT_TRUE(run_until(this->loop_, [&] { return sink.events.size() == 3100; }));
@@ -485,7 +485,7 @@ TYPED_TEST(StoreContract, TheHistoryCountsWhatVersionsDoNotShare) {
   Limits limits;
   limits.history_bytes = 400'000;
   this->open(limits);
-  Value numbers = Value::array();  // of a text of 5 KB and nodes of 16
+  Value numbers = Value::array();  // of 5 KB of text and nodes of 16 bytes
   for (int i = 0; i < 1000; ++i) numbers.push(i);
   auto kept = [&] { return this->store_->revision() - this->store_->compacted(); };
   for (int i = 0; i < 100; ++i) this->must_write(put("a", json::parse(json::encode(numbers)).value()));
@@ -495,7 +495,7 @@ TYPED_TEST(StoreContract, TheHistoryCountsWhatVersionsDoNotShare) {
   EXPECT_GE(kept(), 60);
   EXPECT_LE(kept(), 80);
   if (!TypeParam::kDurable) return;
-  // Versions that are read from the disk share nothing.
+  // Versions read from the disk share nothing.
   this->open(limits);
   EXPECT_GE(kept(), 16);
   EXPECT_LE(kept(), 24);
@@ -527,7 +527,7 @@ TYPED_TEST(StoreContract, TheStoreMayEndInsideACallback) {
   EXPECT_TRUE(run_until(this->loop_, [&] { return sink.calls == 1; }));
   run_turns(this->loop_);
   EXPECT_EQ(sink.calls, 1);
-  watch->resume();  // a handle outlives its store harmlessly
+  watch->resume();  // a handle may outlive its store
   watch->bookmark();
 }
 
@@ -543,7 +543,7 @@ TYPED_TEST(StoreContract, EphemeralWritesAreVisibleAtOnceAndInOrder) {
   EXPECT_EQ(sink.calls, 0);
   this->settle();
   EXPECT_TRUE(answered);
-  // Behind a durable write it waits for its turn.
+  // After a durable write of the key it waits for its turn.
   std::vector<int> order;
   this->store_->write(put("b", 3), [&](Result<RecordPtr>) { order.push_back(3); });
   this->store_->write(ephemeral_put("lease", 4), [&](Result<RecordPtr>) { order.push_back(4); });
@@ -571,7 +571,7 @@ TYPED_TEST(StoreContract, AFailedCommitStoresNothingAndFailsWhatDependsOnIt) {
   this->store_->write(put("a", 9, 1), note("conflict with a2"));
   this->store_->write(ephemeral_put("e", 1), note("e1"));
   this->store_->write(ephemeral_put("a", 3), note("a3"));
-  // The second group, submitted while the first is on its way.
+  // The second group is submitted while the first is in flight.
   this->loop_.post([&] {
     this->store_->write(put("a", 4), note("a4"));
     this->store_->write(put("b", 5), note("b5"));

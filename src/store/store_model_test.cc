@@ -1,5 +1,5 @@
-// Random histories against a model: whatever happens in whatever order, every watch gets exactly the events that
-// concern it, and every revision that is still kept can be listed as it was.
+// Random histories against a model: every watch gets exactly its matching events, and every retained revision can be
+// listed.
 
 #include <map>
 #include <random>
@@ -73,7 +73,7 @@ class StoreModel : public ::testing::Test {
     }
   }
 
-  // From the past, the present or the near future.
+  // Starting at a revision in the past, the present or the near future.
   void observe_somewhere() {
     const Revision oldest = std::max(store_->compacted(), start_);
     observe(kPrefixes[static_cast<std::size_t>(below(6))],
@@ -84,7 +84,7 @@ class StoreModel : public ::testing::Test {
     auto observer = std::make_unique<Observer>();
     observer->prefix = prefix;
     observer->after = after;
-    // The first is the truth and never pauses.
+    // The first observer is the reference and never pauses.
     if (!observers_.empty()) observer->sink.allowed_calls = 1 + below(4);
     auto watch = store_->watch(prefix, after, &observer->sink);
     ASSERT_TRUE(watch.ok());
@@ -191,7 +191,7 @@ class StoreModel : public ::testing::Test {
       State paged;
       std::string last;
       for (bool more = true; more;) {
-        auto page = store_->list_at(revision, "/r/pods/", limit, last, Rest::kNotCounted);
+        auto page = store_->list_at(revision, "/r/pods/", limit, last, RemainingCount::kNotCounted);
         ASSERT_TRUE(page.ok());
         EXPECT_EQ(page->remaining, 0u);
         ASSERT_EQ(page->records.size(), std::min(limit, want.size() - paged.size()))
@@ -205,7 +205,7 @@ class StoreModel : public ::testing::Test {
       }
       ASSERT_EQ(paged, want) << "at revision " << revision;
     }
-    // Nothing changes after the last change that is told.
+    // There is no change after the reported last change.
     for (const std::string& prefix : kPrefixes) {
       Revision newest = 0;
       for (const EventPtr& event : truth()) {
@@ -230,7 +230,7 @@ class StoreModel : public ::testing::Test {
   int expired_ = 0;
   int complete_ = 0;
   State initial_;
-  State durable_;  // what a restart must bring back
+  State durable_;  // the state expected after a restart
 };
 
 using Backends = ::testing::Types<MemoryBackend, SqliteBackend>;

@@ -1,5 +1,5 @@
 #pragma once
-// What the store's tests share: a loop driven by hand, writes that are waited for, sinks that record.
+// Helpers of the store's tests: a loop driven by hand, writes that wait for their answer, sinks that record.
 
 #include <gtest/gtest.h>
 
@@ -34,7 +34,7 @@ inline ::testing::AssertionResult contains(const std::string& text, const std::s
   return ::testing::AssertionFailure() << "found: " << text;
 }
 
-// The backends under the one contract.
+// The backends of the contract tests.
 struct MemoryBackend {
   static constexpr bool kDurable = false;
   std::unique_ptr<Store> open(Loop& loop, const Limits& limits) { return open_memory_store(loop, limits); }
@@ -49,7 +49,7 @@ struct SqliteBackend {
   berth::testing::TestDirectory folder;
 };
 
-// Runs the loop until `done()`; false after half a minute, which only a defect can take.
+// Runs the loop until `done()`; false after half a minute, which only a defect takes.
 template <class Predicate>
 bool run_until(Loop& loop, Predicate done) {
   const Duration deadline = loop.monotonic() + std::chrono::seconds(30);
@@ -60,7 +60,7 @@ bool run_until(Loop& loop, Predicate done) {
   return true;
 }
 
-// Runs what is posted now, and what that posts, until a turn brings nothing of ours any more.
+// Runs posted tasks, and those that they post, for `turns` rounds.
 inline void run_turns(Loop& loop, int turns = 20) {
   for (int i = 0; i < turns; ++i) {
     bool ran = false;
@@ -103,7 +103,7 @@ class RecordingSink : public WatchSink {
   std::vector<Revision> progress;
   std::vector<Error> ended;
   int calls = 0;
-  int allowed_calls = 1 << 30;  // then on_events answers false
+  int allowed_calls = 1 << 30;  // then on_events returns false
   Task during;                  // run inside on_events
 };
 

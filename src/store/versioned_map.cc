@@ -8,9 +8,9 @@ namespace berth::store {
 
 namespace {
 
-// Of an event and its record, without key, text and value.
 constexpr std::size_t kMostEmptyFolders = 1000;
-constexpr std::size_t kPastBytes = sizeof(Event) + sizeof(Record) + 100;
+constexpr std::size_t kHistoryEntryBytes =
+    sizeof(Event) + sizeof(Record) + 100;  // of an event, without key, text, value
 
 std::string_view folder_of(std::string_view key) {
   std::size_t slash = key.rfind('/');
@@ -61,8 +61,8 @@ RecordPtr VersionedMap::get(std::string_view key) const {
   return it == slots_.end() ? nullptr : it->record;
 }
 
-VersionedMap::Slots::const_iterator VersionedMap::begin_of(std::string_view prefix,
-                                                           std::string_view start_after) const {
+VersionedMap::KeySlots::const_iterator VersionedMap::begin_of(std::string_view prefix,
+                                                              std::string_view start_after) const {
   return start_after.empty() || start_after < prefix ? slots_.lower_bound(prefix) : slots_.upper_bound(start_after);
 }
 
@@ -72,7 +72,7 @@ Listing VersionedMap::list(std::string_view prefix, std::size_t limit, std::stri
   Collector collector(listing, limit);
   for (auto it = begin_of(prefix, start_after); it != slots_.end() && it->record->key.starts_with(prefix); ++it) {
     collector.add(it->record);
-    if (listing.more && start_after.empty()) {  // the first page: no need to walk over the rest
+    if (listing.more && start_after.empty()) {  // the first page: do not iterate over the rest
       listing.remaining = count(prefix) - listing.records.size();
       break;
     }
@@ -81,7 +81,7 @@ Listing VersionedMap::list(std::string_view prefix, std::size_t limit, std::stri
 }
 
 Result<Listing> VersionedMap::list_at(Revision revision, std::string_view prefix, std::size_t limit,
-                                      std::string_view start_after, Rest rest) const {
+                                      std::string_view start_after, RemainingCount rest) const {
   if (revision > revision_) {
     return error(Code::kInvalid, "revision " + std::to_string(revision) + " is in the future: the newest is " +
                                      std::to_string(revision_));
@@ -94,18 +94,18 @@ Result<Listing> VersionedMap::list_at(Revision revision, std::string_view prefix
   listing.revision = revision;
   Collector collector(listing, limit);
   auto now = begin_of(prefix, start_after);
-  const auto below = [&](Slots::const_iterator at) {
+  const auto below = [&](KeySlots::const_iterator at) {
     return at != slots_.end() && at->record->key.starts_with(prefix);
   };
-  // A page needs little of what has changed since: the keys are gone through in windows, each larger than the one
-  // before, since all keys of one may be newer than `revision`.
-  std::size_t window = limit == 0 || rest == Rest::kCounted ? slots_.size() : 2 * limit;
+  // A page needs little of the later history: keys are processed in windows, each larger than the one before, because
+  // all keys of a window may be newer than `revision`.
+  std::size_t window = limit == 0 || rest == RemainingCount::kCounted ? slots_.size() : 2 * limit;
   for (std::string_view from = start_after;; window *= 2) {
     auto end = now;
     for (std::size_t keys = 0; keys < window && below(end); ++keys) ++end;
     const bool last = !below(end);
     const std::string_view through = last ? std::string_view() : std::prev(end)->record->key;
-    // As it was then: the version before the first later event of each key.
+    // The state at `revision`: the version before the first later event of each key.
     std::map<std::string_view, RecordPtr> then;
     for (std::size_t i = first_after(revision); i < history_.size(); ++i) {
       const Event& event = *history_[i].event;
@@ -113,7 +113,7 @@ Result<Listing> VersionedMap::list_at(Revision revision, std::string_view prefix
       if (key > from && (last || key <= through) && key.starts_with(prefix)) then.emplace(key, event.previous);
     }
     for (auto old = then.begin(); old != then.end() || now != end;) {
-      if (listing.more && rest == Rest::kNotCounted) {
+      if (listing.more && rest == RemainingCount::kNotCounted) {
         listing.remaining = 0;
         return listing;
       }
@@ -129,12 +129,12 @@ Result<Listing> VersionedMap::list_at(Revision revision, std::string_view prefix
     if (last) break;
     from = through;
   }
-  if (rest == Rest::kNotCounted) listing.remaining = 0;
+  if (rest == RemainingCount::kNotCounted) listing.remaining = 0;
   return listing;
 }
 
 std::size_t VersionedMap::count(std::string_view prefix) const {
-  if (folder_of(prefix) != prefix) {  // part of a name: only the matches tell
+  if (folder_of(prefix) != prefix) {  // a partial name: count the matches
     std::size_t matches = 0;
     auto it = slots_.lower_bound(prefix);
     for (; it != slots_.end() && it->record->key.starts_with(prefix); ++it) ++matches;
@@ -148,7 +148,7 @@ std::size_t VersionedMap::count(std::string_view prefix) const {
 }
 
 Revision VersionedMap::last_change(std::string_view prefix) const {
-  Revision last = forgotten_change_;
+  Revision last = removed_folders_change_;
   if (auto around = folders_.find(folder_of(prefix)); around != folders_.end()) last = around->second.changed;
   for (auto it = folders_.lower_bound(prefix); it != folders_.end() && it->first.starts_with(prefix); ++it) {
     last = std::max(last, it->second.changed);
@@ -166,14 +166,14 @@ void VersionedMap::change(const Event& event, bool durable) {
   if (event.type == EventType::kDeleted) {
     if (it == slots_.end()) return;
     if (!durable && it->row != 0) hidden_rows_.emplace(key, it->row);
-    Folder& folder = folders_.find(folder_of(key))->second;
+    FolderState& folder = folders_.find(folder_of(key))->second;
     folder.changed = event.revision;
     slots_.erase(it);
-    if (--folder.keys == 0 && ++empty_folders_ > kMostEmptyFolders) forget_empty_folders();
+    if (--folder.keys == 0 && ++empty_folders_ > kMostEmptyFolders) remove_empty_folders();
   } else if (it == slots_.end()) {
     std::string_view name = folder_of(key);
     auto folder = folders_.find(name);
-    if (folder == folders_.end()) folder = folders_.emplace(std::string(name), Folder{}).first;
+    if (folder == folders_.end()) folder = folders_.emplace(std::string(name), FolderState{}).first;
     if (folder->second.keys++ == 0 && folder->second.changed > 0) --empty_folders_;
     folder->second.changed = event.revision;
     Revision row = 0;
@@ -182,9 +182,9 @@ void VersionedMap::change(const Event& event, bool durable) {
       hidden_rows_.erase(hidden);
     }
     if (durable && row != 0 && track_rows_) superseded_.push_back({event.revision, row});
-    slots_.insert(Slot{event.record, durable ? event.revision : row});
+    slots_.insert(KeySlot{event.record, durable ? event.revision : row});
   } else {
-    it->record = event.record;  // the same key: the order stays
+    it->record = event.record;  // equal key: the order is unchanged
     folders_.find(folder_of(key))->second.changed = event.revision;
     if (durable) it->row = event.revision;
   }
@@ -194,14 +194,14 @@ void VersionedMap::apply(EventPtr event, std::size_t text_bytes, bool durable) {
   BERTH_CHECK(event->revision > revision_, "events become visible in revision order");
   change(*event, durable);
   revision_ = event->revision;
-  // Only the history keeps what the version before has and this one does not share: about as much as the other way
-  // round.
+  // The history alone holds the part of the earlier version that this one does not share: about as much as this one has
+  // beyond the earlier.
   const std::size_t bytes =
-      kPastBytes + event->record->key.size() + text_bytes +
+      kHistoryEntryBytes + event->record->key.size() + text_bytes +
       json::memory_beyond(event->record->value, event->previous ? event->previous->value : Value());
   history_bytes_ += bytes;
   history_.push_back({std::move(event), bytes});
-  while (history_.size() > limits_.history_events || history_bytes_ > limits_.history_bytes) forget_oldest();
+  while (history_.size() > limits_.history_events || history_bytes_ > limits_.history_bytes) remove_oldest_event();
 }
 
 void VersionedMap::restore(EventPtr event) {
@@ -209,16 +209,16 @@ void VersionedMap::restore(EventPtr event) {
   advance(event->revision);
 }
 
-void VersionedMap::forget_oldest() {
+void VersionedMap::remove_oldest_event() {
   compacted_ = std::max(compacted_, history_.front().event->revision);
   history_bytes_ -= history_.front().bytes;
   history_.pop_front();
 }
 
-void VersionedMap::forget_empty_folders() {
+void VersionedMap::remove_empty_folders() {
   std::erase_if(folders_, [this](const auto& folder) {
     if (folder.second.keys > 0) return false;
-    forgotten_change_ = std::max(forgotten_change_, folder.second.changed);
+    removed_folders_change_ = std::max(removed_folders_change_, folder.second.changed);
     return true;
   });
   empty_folders_ = 0;
@@ -226,17 +226,17 @@ void VersionedMap::forget_empty_folders() {
 
 void VersionedMap::compact(Revision revision) {
   revision = std::min(revision, revision_);
-  while (!history_.empty() && history_.front().event->revision <= revision) forget_oldest();
+  while (!history_.empty() && history_.front().event->revision <= revision) remove_oldest_event();
   compacted_ = std::max(compacted_, revision);
 }
 
 std::size_t VersionedMap::first_after(Revision revision) const {
   auto it = std::upper_bound(history_.begin(), history_.end(), revision,
-                             [](Revision r, const Past& past) { return r < past.event->revision; });
+                             [](Revision r, const HistoryEntry& past) { return r < past.event->revision; });
   return static_cast<std::size_t>(it - history_.begin());
 }
 
-std::vector<Revision> VersionedMap::take_garbage(std::size_t least, std::size_t most) {
+std::vector<Revision> VersionedMap::collect_garbage(std::size_t least, std::size_t most) {
   std::vector<Revision> rows;
   if (superseded_.size() < least || superseded_[least - 1].by > compacted_) return rows;
   while (!superseded_.empty() && rows.size() < most && superseded_.front().by <= compacted_) {

@@ -8,8 +8,8 @@ namespace berth::store {
 
 namespace {
 
-constexpr std::size_t kScanPerTurn = 4096;   // events of the history that one watch looks at in one turn
-constexpr std::size_t kEventsPerTurn = 512;  // events that it is handed in one turn
+constexpr std::size_t kScanPerTurn = 4096;   // history events that one watch reads per task
+constexpr std::size_t kEventsPerTurn = 512;  // events that it is given per task
 
 metrics::Gauge& watch_gauge() {
   static metrics::Gauge& gauge = metrics::gauge("berth_store_watches", "Open watches on the store.");
@@ -22,14 +22,14 @@ struct WatchHub::Watcher : std::enable_shared_from_this<Watcher> {
   enum class State { kSynced, kBehind, kStopped, kEnded };
   std::string prefix;
   WatchSink* sink = nullptr;
-  WatchHub* hub = nullptr;  // null once the hub or the handle is gone
+  WatchHub* hub = nullptr;  // null once the hub or the handle is destroyed
   State state = State::kBehind;
-  Revision seen = 0;  // every event up to here that concerns this watch has been handed over
+  Revision delivered_up_to = 0;  // every matching event up to here was delivered
   bool wants_bookmark = false;
   bool in_callback = false;
   bool resumed_in_callback = false;
   bool pump_posted = false;
-  std::vector<EventPtr> batch;  // being gathered in deliver()
+  std::vector<EventPtr> batch;  // collected by deliver()
 };
 
 class WatchHub::Handle final : public Watch {
@@ -74,7 +74,7 @@ Result<std::unique_ptr<Watch>> WatchHub::add(std::string prefix, Revision after,
   watcher->prefix = std::move(prefix);
   watcher->sink = sink;
   watcher->hub = this;
-  watcher->seen = after;
+  watcher->delivered_up_to = after;
   all_.insert(watcher);
   watch_gauge().add(1);
   if (after >= map_.revision()) {
@@ -86,20 +86,21 @@ Result<std::unique_ptr<Watch>> WatchHub::add(std::string prefix, Revision after,
   return std::unique_ptr<Watch>(std::make_unique<Handle>(std::move(watcher)));
 }
 
-void WatchHub::push(EventPtr event) {
+void WatchHub::publish(EventPtr event) {
   undelivered_.push_back(std::move(event));
   IoHelper* helper = runtime_.io_helper();
-  // A posted delivery does not wait for one that was left with a helper: that thread may send a long answer first.
-  bool& under_way = helper ? delivery_left_ : delivery_posted_;
-  if (under_way || delivery_posted_) return;
-  under_way = true;
-  Task task = [this, alive = lifetime_.guard(), &under_way] {
+  // A posted delivery does not wait for one on a helper: that thread may send a long answer first.
+  bool& in_progress = helper ? delivery_on_helper_ : delivery_posted_;
+  if (in_progress || delivery_posted_) return;
+  in_progress = true;
+  Task task = [this, alive = lifetime_.guard(), &in_progress] {
     if (!alive) return;
-    under_way = false;
+    in_progress = false;
     deliver();
   };
   if (!helper) return runtime_.post(std::move(task));
-  // The helper sends its answers first, among them that of the write which this event is of.
+  // The helper sends its answers first, among them the answer to this event's write: its client waits, the watches do
+  // not.
   helper->add_work([&runtime = runtime_, helper, task = std::move(task)]() mutable {
     runtime.run_or_post(std::move(task), helper);
     return true;
@@ -110,10 +111,10 @@ void WatchHub::deliver() {
   if (undelivered_.empty()) return;
   std::vector<EventPtr> events = std::move(undelivered_);
   undelivered_.clear();
-  std::vector<WatcherPtr> touched;
+  std::vector<WatcherPtr> affected;
   for (const EventPtr& event : events) {
-    // All watched prefixes of the key: step back through the ordered prefixes; where one is no prefix of the key, only
-    // what is not longer than their common part can still be.
+    // Find all watched prefixes of the key: iterate backwards over the sorted prefixes; at one that is no prefix of the
+    // key, continue with those not longer than the common part.
     std::string_view rest = event->record->key;
     auto it = synced_.upper_bound(rest);
     while (it != synced_.begin()) {
@@ -125,24 +126,24 @@ void WatchHub::deliver() {
         continue;
       }
       for (Watcher* watcher : it->second) {
-        if (event->revision <= watcher->seen) continue;
-        if (watcher->batch.empty()) touched.push_back(watcher->shared_from_this());
+        if (event->revision <= watcher->delivered_up_to) continue;
+        if (watcher->batch.empty()) affected.push_back(watcher->shared_from_this());
         watcher->batch.push_back(event);
       }
     }
   }
   const Revision last = events.back()->revision;
   const auto alive = lifetime_.guard();
-  // `seen` moves first: whoever stops, or is looked at by a callback of another, has had everything up to `last`.
-  for (const WatcherPtr& watcher : touched) watcher->seen = std::max(watcher->seen, last);
-  for (const WatcherPtr& watcher : touched) {
+  // Set `seen` first: a watch that pauses, or is read by another watch's callback, was given everything up to `last`.
+  for (const WatcherPtr& watcher : affected) watcher->delivered_up_to = std::max(watcher->delivered_up_to, last);
+  for (const WatcherPtr& watcher : affected) {
     std::vector<EventPtr> batch = std::move(watcher->batch);
     watcher->batch.clear();
-    if (watcher->hub && !hand_over(watcher, batch)) return;
+    if (watcher->hub && !deliver_to(watcher, batch)) return;
   }
 }
 
-bool WatchHub::hand_over(const WatcherPtr& watcher, const std::vector<EventPtr>& events) {
+bool WatchHub::deliver_to(const WatcherPtr& watcher, const std::vector<EventPtr>& events) {
   const auto alive = lifetime_.guard();
   watcher->in_callback = true;
   watcher->resumed_in_callback = false;
@@ -170,7 +171,7 @@ void WatchHub::schedule(const WatcherPtr& watcher) {
 void WatchHub::pump(const WatcherPtr& watcher) {
   const auto alive = lifetime_.guard();
   if (watcher->state == Watcher::State::kSynced) {
-    deliver();  // a bookmark comes behind what is visible already
+    deliver();  // a bookmark comes after visible events
     if (!alive || !watcher->hub) return;
   }
   if (watcher->state == Watcher::State::kBehind) {
@@ -179,35 +180,35 @@ void WatchHub::pump(const WatcherPtr& watcher) {
   }
   if (watcher->state == Watcher::State::kSynced && watcher->wants_bookmark) {
     watcher->wants_bookmark = false;
-    // Anything visible but not yet delivered came up during the callbacks of this very turn.
+    // Visible but undelivered events were added by callbacks of this task.
     Revision revision = undelivered_.empty() ? map_.revision() : undelivered_.front()->revision - 1;
-    watcher->sink->on_progress(std::max(revision, watcher->seen));
+    watcher->sink->on_progress(std::max(revision, watcher->delivered_up_to));
   }
 }
 
 void WatchHub::catch_up(const WatcherPtr& watcher) {
-  if (watcher->seen < map_.compacted()) return expire(watcher);
+  if (watcher->delivered_up_to < map_.compacted()) return expire(watcher);
   std::vector<EventPtr> events;
-  std::size_t at = map_.first_after(watcher->seen);
+  std::size_t at = map_.first_after(watcher->delivered_up_to);
   std::size_t stop = std::min(map_.history_size(), at + kScanPerTurn);
   for (; at < stop && events.size() < kEventsPerTurn; ++at) {
     const EventPtr& event = map_.history(at);
-    watcher->seen = event->revision;
+    watcher->delivered_up_to = event->revision;
     if (event->record->key.starts_with(watcher->prefix)) events.push_back(event);
   }
   if (at == map_.history_size()) {
-    watcher->seen = std::max(watcher->seen, map_.revision());
+    watcher->delivered_up_to = std::max(watcher->delivered_up_to, map_.revision());
     watcher->state = Watcher::State::kSynced;
     index(watcher.get());
   }
-  if (!events.empty() && !hand_over(watcher, events)) return;
+  if (!events.empty() && !deliver_to(watcher, events)) return;
   if (watcher->hub && watcher->state == Watcher::State::kBehind) schedule(watcher);
 }
 
 void WatchHub::expire(const WatcherPtr& watcher) {
   watcher->state = Watcher::State::kEnded;
   watcher->sink->on_end(error(Code::kExpired, "the watch fell behind: events after revision " +
-                                                  std::to_string(watcher->seen) + " have been compacted"));
+                                                  std::to_string(watcher->delivered_up_to) + " have been compacted"));
 }
 
 void WatchHub::index(Watcher* watcher) { synced_[watcher->prefix].push_back(watcher); }

@@ -1,10 +1,10 @@
 #pragma once
-// WatchHub: hands events to watches. A watch is synced (it gets each new event as it becomes visible), behind (it reads
-// the history, a bounded piece a turn of the loop, until it has caught up) or stopped (its sink asked for a pause).
-// Slow watches therefore cost writers nothing; those that fall out of the history end with kExpired.
+// WatchHub: delivers events to watches. A watch is synced (it gets each new event when that becomes visible), behind
+// (it reads the history, a bounded number of events per task, until it has caught up) or stopped (its sink paused it).
+// Slow watches therefore cost writers nothing; a watch whose events left the history ends with kExpired.
 //
-// A new event costs a look-up for each prefix of its key that somebody watches, nothing for all other watches.
-// Loop thread only. Sinks are called from tasks of the loop only, so they may use, and destroy, anything.
+// A new event costs one look-up per watched prefix of its key, and nothing for other watches. Loop thread only. Sinks
+// are called from tasks of the loop only, so they may use, and destroy, anything.
 
 #include <map>
 #include <memory>
@@ -25,8 +25,8 @@ class WatchHub {
   WatchHub& operator=(const WatchHub&) = delete;
 
   Result<std::unique_ptr<Watch>> add(std::string prefix, Revision after, WatchSink* sink);
-  // An event that the map has just taken. Delivered on a later turn of the loop, together with its neighbours.
-  void push(EventPtr event);
+  // An event that was just applied to the map. Delivered in a later task, together with others.
+  void publish(EventPtr event);
 
  private:
   struct Watcher;
@@ -36,8 +36,8 @@ class WatchHub {
   void deliver();
   void pump(const WatcherPtr& watcher);
   void catch_up(const WatcherPtr& watcher);
-  // False when the hub did not survive the call.
-  bool hand_over(const WatcherPtr& watcher, const std::vector<EventPtr>& events);
+  // Returns false if the hub was destroyed during the call.
+  bool deliver_to(const WatcherPtr& watcher, const std::vector<EventPtr>& events);
   void schedule(const WatcherPtr& watcher);
   void index(Watcher* watcher);
   void unindex(Watcher* watcher);
@@ -49,7 +49,8 @@ class WatchHub {
   std::set<WatcherPtr> all_;
   std::map<std::string, std::vector<Watcher*>, std::less<>> synced_;  // by prefix
   std::vector<EventPtr> undelivered_;
-  bool delivery_posted_ = false, delivery_left_ = false;  // deliver() will be called: by the loop, by an I/O helper
+  bool delivery_posted_ = false,
+       delivery_on_helper_ = false;  // deliver() is scheduled: on the loop, or on an I/O helper
   Lifetime lifetime_;
 };
 

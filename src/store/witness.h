@@ -1,8 +1,8 @@
 #pragma once
-// Witness: a small file outside of the store's directory, by which a store that was emptied, or put back from an older
-// copy, is told from the one that was here last. Written when a store is opened, when a journal has been moved and at
-// an orderly end, never for a single write; always after what it tells of is on disk, so that no crash makes it ahead
-// of the store.
+// Witness: a small file outside the store's directory that detects a store that was emptied or replaced by an older
+// copy. Written when a store is opened, after a journal was moved, and at an orderly shutdown, never for a single
+// write; always after the state that it describes is durable, so that after a crash the witness is not ahead of the
+// store.
 
 #include <cstdint>
 #include <optional>
@@ -15,14 +15,14 @@ namespace berth::store {
 
 struct Witness {
   std::int64_t identity = 0;    // of the database
-  std::int64_t generation = 0;  // it had reached
-  Revision revision = 0;        // that was certainly handed out, or reserved, on disk
+  std::int64_t generation = 0;  // reached by the store
+  Revision revision = 0;        // used or reserved for certain, durably
   bool operator==(const Witness&) const = default;
 };
 
-// Empty: there is none, or none that can be read, which is logged.
+// Empty if there is no readable witness; an unreadable one is logged.
 std::optional<Witness> read_witness(const std::string& path);
-// Where it cannot be written, what is there stays, which is logged: it still tells the truth, of an earlier time.
+// If writing fails, the old witness stays and the failure is logged: it is still true, for an earlier time.
 void write_witness(const std::string& path, const Witness& witness);
 
 }  // namespace berth::store

@@ -1,4 +1,4 @@
-// Claims, and the volumes behind them.
+// Steps for claims and their volumes.
 #include <algorithm>
 
 #include "base/text.h"
@@ -30,8 +30,8 @@ std::vector<PodClaim> claims_of(const Value& pod) {
   return out;
 }
 
-// "node n1", "zone b": what the volume's node affinity asks for.
-std::string place_of(const Value& volume) {
+// "node n1", "zone b": the nodes that the volume's node affinity allows.
+std::string location_text(const Value& volume) {
   std::vector<std::string> words;
   for (const Value& term : volume["spec"]["nodeAffinity"]["required"]["nodeSelectorTerms"]) {
     for (const char* field : {"matchExpressions", "matchFields"}) {
@@ -58,7 +58,7 @@ class ClaimExplanation {
         ephemeral_(ephemeral),
         claim_(explanation.in_namespace(kPersistentVolumeClaims, name)) {}
 
-  void tell(int depth) {
+  void explain(int depth) {
     const std::string phase = claim_["status"]["phase"].str("Pending");
     Line& line = explanation_.add(depth, Severity::kGood, "pvc/" + name_, phase);
     if (claim_.is_null()) return missing(line);
@@ -101,10 +101,10 @@ class ClaimExplanation {
     line.since = time_in(claim_["metadata"]["deletionTimestamp"]);
     const Value& finalizers = claim_["metadata"]["finalizers"];
     const bool only_in_use = finalizers.size() == 1 && finalizers[0].as_string() == kInUse;
-    line.why =
-        only_in_use ? "it is deleted as soon as no pod uses it any more" : "it is being deleted; " + kept_by(claim_);
-    // A running pod keeps what it has; one that is still to start may not have it.
-    if (pod_runs() || pod_is_well(pod_)) {
+    line.why = only_in_use ? "it is deleted as soon as no pod uses it any more"
+                           : "it is being deleted; " + finalizer_text(claim_);
+    // A running pod keeps its mount; a pod that starts may not get it.
+    if (pod_runs() || is_pod_well(pod_)) {
       line.severity = std::max(line.severity, Severity::kNote);
       return;
     }
@@ -114,8 +114,8 @@ class ClaimExplanation {
                                                 "   (then the claim goes, and can be made anew)";
   }
 
-  // What the claim's events say, worst first.
-  std::string said() {
+  // The message of the newest warning about the claim, or of its newest event.
+  std::string event_text() {
     const std::vector<Value> events = explanation_.events_of(claim_);
     Value event = newest(events, is_warning);
     if (event.is_null()) event = newest(events, [](const Value&) { return true; });
@@ -128,11 +128,11 @@ class ClaimExplanation {
     const std::string class_name(controllers::class_of(claim_));
     if (class_name.empty()) {
       line.severity = Severity::kBroken;
-      const bool forgotten = controllers::has_no_class(claim_);
-      line.why = forgotten ? "it names no storage class, and no class is the default one"
-                           : "it wants no storage class, so a volume that fits has to be made by hand";
-      if (const std::string event = said(); !event.empty()) line.why += " (" + event + ")";
-      line.hint = forgotten ? "kubectl get storageclass" : "create a PersistentVolume of " + wanted_size();
+      const bool no_class = controllers::has_no_class(claim_);
+      line.why = no_class ? "it names no storage class, and no class is the default one"
+                          : "it wants no storage class, so a volume that fits has to be made by hand";
+      if (const std::string event = event_text(); !event.empty()) line.why += " (" + event + ")";
+      line.hint = no_class ? "kubectl get storageclass" : "create a PersistentVolume of " + wanted_size();
       return;
     }
     const Value storage_class = explanation_.in_cluster(kStorageClasses, class_name);
@@ -151,13 +151,13 @@ class ClaimExplanation {
           "its class " + class_name + " (WaitForFirstConsumer) makes the volume once a pod that uses it has a node";
       return;
     }
-    if (const std::string wanted = claim_["spec"]["volumeName"].str();
-        !wanted.empty() && explanation_.in_cluster(kPersistentVolumes, wanted).is_null()) {
+    if (const std::string expected = claim_["spec"]["volumeName"].str();
+        !expected.empty() && explanation_.in_cluster(kPersistentVolumes, expected).is_null()) {
       line.severity = Severity::kBroken;
-      line.why = "it asks for the volume " + wanted + ", which does not exist";
+      line.why = "it asks for the volume " + expected + ", which does not exist";
       return;
     }
-    const std::string event = said();
+    const std::string event = event_text();
     line.why = "class " + class_name + " (" + storage_class["volumeBindingMode"].str("Immediate") +
                ") is to make a volume of " + wanted_size() + (event.empty() ? "" : "; it says: " + event);
     line.hint = explanation_.kubectl("describe pvc " + name_);
@@ -169,7 +169,7 @@ class ClaimExplanation {
     const std::string volume_name = claim_["spec"]["volumeName"].str();
     for (const Value& condition : claim_["status"]["conditions"]) {
       if (condition["status"].as_string() != "True") continue;
-      // Nothing that a pod waits for; who asks about the claim itself is answered with it.
+      // No pod waits for it; it is the answer only if the question is about the claim itself.
       line.severity = pod_.is_null() ? Severity::kWaiting : Severity::kNote;
       line.state += ", " + condition["type"].str();
       line.since = changed_at(condition);
@@ -178,7 +178,7 @@ class ClaimExplanation {
         line.hint = explanation_.kubectl("describe pvc " + name_ + "   (Used By: the pods that are to be restarted)");
     }
     const Value volume = explanation_.in_cluster(kPersistentVolumes, volume_name);
-    if (explanation_.guessing()) return;
+    if (explanation_.incomplete()) return;
     const std::string size = volume["spec"]["capacity"]["storage"].str();
     Line& below = explanation_.add(depth, Severity::kGood, "pv/" + volume_name,
                                    size + (size.empty() ? "" : ", ") + volume["status"]["phase"].str("Pending"));
@@ -188,16 +188,16 @@ class ClaimExplanation {
       below.why = "the claim is bound to a volume that is gone";
       return;
     }
-    if (const std::string place = place_of(volume); !place.empty()) below.why = "it lives on " + place;
+    if (const std::string location = location_text(volume); !location.empty()) below.why = "it lives on " + location;
     if (volume["status"]["phase"].as_string() == "Failed") {
       below.severity = Severity::kBroken;
       below.why = shortened(volume["status"]["message"].as_string());
     }
-    place(volume, below);
+    check_location(volume, below);
   }
 
-  // Whether the pod's node, or any node for a pod without one, can have the volume.
-  void place(const Value& volume, Line& line) {
+  // Checks that the pod's node, or any node for a pod without one, can use the volume.
+  void check_location(const Value& volume, Line& line) {
     const Value& required = volume["spec"]["nodeAffinity"]["required"];
     if (required.is_null() || pod_.is_null()) return;
     if (pod_has_node()) {
@@ -231,7 +231,7 @@ class ClaimExplanation {
 
 bool explain_claim(Explanation& explanation, const std::string& name, const Value& pod, bool ephemeral, int depth) {
   ClaimExplanation claim(explanation, name, pod, ephemeral);
-  claim.tell(depth);
+  claim.explain(depth);
   return claim.waits_for_consumer();
 }
 
@@ -250,7 +250,7 @@ void explain_claim_and_user(Explanation& explanation, const Value& claim, int de
       if (one.name == name) users.push_back(pod);
     }
   }
-  if (explanation.guessing()) return;
+  if (explanation.incomplete()) return;
   if (users.empty()) {
     explanation.add(depth + 1, settled ? Severity::kGood : Severity::kNote, "users", "none").why = "no pod uses it";
     return;

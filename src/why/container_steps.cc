@@ -1,4 +1,4 @@
-// The containers of a pod: init containers in their order, then all others.
+// Steps for the containers of a pod: init containers in order, then all others.
 #include <csignal>
 #include <cstring>
 
@@ -17,15 +17,15 @@ const Value& status_of(const Value& pod, const char* list, std::string_view name
   return none;
 }
 
-std::string port_words(const Value& port) { return port.is_string() ? port.str() : std::to_string(port.as_int()); }
+std::string port_text(const Value& port) { return port.is_string() ? port.str() : std::to_string(port.as_int()); }
 
-// What a probe does: "GET :8080/healthz", "connecting to port 80".
-std::string probe_words(const Value& probe) {
+// Describes a probe: "GET :8080/healthz", "connecting to port 80".
+std::string probe_text(const Value& probe) {
   if (const Value& get = probe["httpGet"]; !get.is_null())
-    return "GET :" + port_words(get["port"]) + get["path"].str("/");
-  if (const Value& tcp = probe["tcpSocket"]; !tcp.is_null()) return "connecting to port " + port_words(tcp["port"]);
+    return "GET :" + port_text(get["port"]) + get["path"].str("/");
+  if (const Value& tcp = probe["tcpSocket"]; !tcp.is_null()) return "connecting to port " + port_text(tcp["port"]);
   if (const Value& grpc = probe["grpc"]; !grpc.is_null())
-    return "the gRPC health check at port " + port_words(grpc["port"]);
+    return "the gRPC health check at port " + port_text(grpc["port"]);
   std::vector<std::string> words;
   for (const Value& word : probe["exec"]["command"]) words.push_back(word.str());
   return "the command `" + shortened(join(words, " "), 60) + "`";
@@ -53,8 +53,8 @@ class ContainerExplanation {
         name_(spec["name"].str()),
         status_(status_of(pod, init ? "initContainerStatuses" : "containerStatuses", name_)) {}
 
-  // Whether those after it may start.
-  bool tell(int depth) {
+  // Returns true if the containers after it may start.
+  bool explain(int depth) {
     Line& line = explanation_.add(depth, Severity::kGood,
                                   std::string(sidecar_ ? "sidecar "
                                               : init_  ? "init container "
@@ -74,7 +74,7 @@ class ContainerExplanation {
   }
   std::string describe() const { return explanation_.kubectl("describe pod " + std::string(api::name_of(pod_))); }
 
-  // The newest event of this container that is accepted, or null.
+  // The newest event about this container that `accept` accepts, or null.
   Value event(const std::function<bool(const Value& event)>& accept) const {
     const std::string path = (init_ ? "spec.initContainers{" : "spec.containers{") + name_ + "}";
     return newest(events_, [&](const Value& event) {
@@ -100,8 +100,8 @@ class ContainerExplanation {
       if (signal) out += std::string(" (SIG") + signal + ")";
     }
     if (began && ended && *ended >= *began) out += ", having run for " + human_duration(*ended - *began);
-    if (const std::string said = shortened(end["message"].as_string(), 160); !said.empty())
-      out += "; its last words: " + said;
+    if (const std::string message = shortened(end["message"].as_string(), 160); !message.empty())
+      out += "; its last words: " + message;
     return out;
   }
 
@@ -152,19 +152,19 @@ class ContainerExplanation {
     const Value last = event([&](const Value& event) {
       return event["reason"].as_string() == "Unhealthy" && event["message"].as_string().starts_with(kind + " probe");
     });
-    line.why = "its " + lower(kind) + " probe (" + probe_words(probe) + ") has not passed yet";
+    line.why = "its " + lower(kind) + " probe (" + probe_text(probe) + ") has not passed yet";
     line.hint = logs(false);
     if (last.is_null()) return;
     const auto when = time_of_event(last);
     line.severity = Severity::kBroken;
-    line.why = "its " + lower(kind) + " probe (" + probe_words(probe) + ") fails: " +
+    line.why = "its " + lower(kind) + " probe (" + probe_text(probe) + ") fails: " +
                shortened(cut(last["message"].as_string(), "failed: ").found
                              ? cut(last["message"].as_string(), "failed: ").after
                              : last["message"].as_string());
     if (when) line.why += " (last " + explanation_.ago(*when) + ")";
   }
 
-  // It is well now; that it was not is worth a word.
+  // A container that is well but was restarted gets a note.
   void restarts(Line& line) {
     const std::int64_t count = status_["restartCount"].as_int();
     const Value& last = status_["lastState"]["terminated"];
@@ -210,14 +210,14 @@ class ContainerExplanation {
       line.hint = describe();
       if (reason == "CreateContainerConfigError")
         line.hint = "create what is missing, or correct the pod; " + describe();
-      told_since(line);
+      set_since_first_warning(line);
     } else {
       creating(line);
     }
     return false;
   }
 
-  void told_since(Line& line) {
+  void set_since_first_warning(Line& line) {
     const Value first = event(is_warning);
     if (!first.is_null()) line.since = time_in(first["firstTimestamp"]);
   }
@@ -237,14 +237,14 @@ class ContainerExplanation {
 
   void image(Line& line, const std::string& reason) {
     const std::string image = spec_["image"].str();
-    // The words of the back-off hide those of the registry.
+    // The kubelet's back-off message contains the registry's message after this prefix.
     const Cut cause = cut(line.why, "ErrImagePull: ");
     line.why = "its image " + image + (reason == "InvalidImageName" ? " has no valid name: " : " is not here: ") +
                (cause.found ? std::string(cause.after) : line.why);
     line.hint = reason == "InvalidImageName"
                     ? "correct the name of the image"
                     : "check the name, or bring the image: berth image import FILE --reference " + image;
-    told_since(line);
+    set_since_first_warning(line);
   }
 
   void creating(Line& line) {
@@ -274,11 +274,11 @@ class ContainerExplanation {
 void explain_containers(Explanation& explanation, const Value& pod, const std::vector<Value>& events, int depth) {
   const Value& inits = pod["spec"]["initContainers"];
   std::size_t at = 0;
-  while (at < inits.size() && ContainerExplanation(explanation, pod, inits[at], true, events).tell(depth)) ++at;
+  while (at < inits.size() && ContainerExplanation(explanation, pod, inits[at], true, events).explain(depth)) ++at;
   const bool initialized = at == inits.size();
   if (initialized || api::condition_is_true(pod, "Initialized")) {
     for (const Value& container : pod["spec"]["containers"])
-      ContainerExplanation(explanation, pod, container, false, events).tell(depth);
+      ContainerExplanation(explanation, pod, container, false, events).explain(depth);
     return;
   }
   std::vector<std::string> after;

@@ -20,7 +20,7 @@ bool Explanation::waiting_below(const Line& line) const {
 
 Report Explanation::finish() {
   auto& lines = report_.lines;
-  // From the last line up: by then a line's own children have told it.
+  // From the last line up: the severity of a line's children is final before it is propagated.
   for (std::size_t i = lines.size(); i-- > 1;) {
     for (std::size_t parent = i; parent-- > 0;) {
       if (lines[parent].depth >= lines[i].depth) continue;
@@ -99,11 +99,12 @@ std::string shortened(std::string_view text, std::size_t most) {
   while (text.ends_with('.')) text.remove_suffix(1);
   if (text.size() <= most) return replace_all(std::string(text), "\n", " ");
   std::size_t end = most;
-  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;  // not within a character
+  // do not cut within a UTF-8 character
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;
   return replace_all(std::string(text.substr(0, end)), "\n", " ") + "…";
 }
 
-std::string kept_by(const Value& object) {
+std::string finalizer_text(const Value& object) {
   std::vector<std::string> names;
   for (const Value& finalizer : object["metadata"]["finalizers"]) names.push_back(finalizer.str());
   if (names.empty()) return "";
@@ -111,16 +112,16 @@ std::string kept_by(const Value& object) {
          and_list(names) + " there removes " + (names.size() == 1 ? "it" : "them");
 }
 
-bool pod_is_well(const Value& pod) {
+bool is_pod_well(const Value& pod) {
   if (pod.is_null() || api::is_terminating(pod)) return false;
   return api::is_pod_ready(pod) || pod["status"]["phase"].as_string() == "Succeeded";
 }
 
 Value first_waiting(const std::vector<Value>& pods) {
   const Value* best = nullptr;
-  // Of several the oldest trouble speaks: names decide between pods made at once.
+  // The oldest pod that is not well; the name decides between pods created in the same second.
   for (const Value& pod : pods) {
-    if (pod_is_well(pod)) continue;
+    if (is_pod_well(pod)) continue;
     auto order = [](const Value& one) { return std::pair(created_at(one), api::name_of(one)); };
     if (!best || order(pod) < order(*best)) best = &pod;
   }

@@ -1,5 +1,5 @@
 #pragma once
-// A report while it is being told: where lines are added, and the look-ups and words that the steps share.
+// A report under construction: adds lines, and provides the look-ups and texts that the steps share.
 
 #include <functional>
 #include <string>
@@ -16,14 +16,14 @@ class Explanation {
 
   Time now() const { return now_; }
   const std::string& ns() const { return question_.name.ns; }
-  // What has been asked of the source and is not known yet: what follows from it need not be asked for.
-  bool guessing() const { return !source_.complete(); }
+  // True if the source has not fetched an object yet: steps that depend on it may be skipped.
+  bool incomplete() const { return !source_.complete(); }
 
-  // The reference stays good while lines are added.
+  // The reference stays valid while lines are added.
   Line& add(int depth, Severity severity, std::string object, std::string state, std::optional<Time> since = {});
-  // Whether a line added after this one is waited for.
+  // True if a line added after this one is waited for.
   bool waiting_below(const Line& line) const;
-  // Ends the explanation: who waits for something that is broken is as badly off.
+  // Completes the report: a line is at least as severe as the lines that it waits for.
   Report finish();
 
   Value in_namespace(const api::Resource& resource, std::string_view name) {
@@ -36,7 +36,7 @@ class Explanation {
     return source_.list(resource, {ns(), std::move(label_selector), {}});
   }
   std::vector<Value> list_cluster(const api::Resource& resource) { return source_.list(resource, {}); }
-  // Of exactly this object, not of an earlier one of its name.
+  // Events of exactly this object, not of an earlier one with its name.
   std::vector<Value> events_of(const Value& object);
 
   // "kubectl -n ns <words>"
@@ -59,41 +59,41 @@ void explain_replica_set(Explanation& explanation, const Value& set, int depth);
 void explain_daemon_set(Explanation& explanation, const Value& set, int depth);
 void explain_job(Explanation& explanation, const Value& job, int depth);
 void explain_pod(Explanation& explanation, const Value& pod, int depth);
-// A pod without a node: why the scheduler has found none.
+// Why the scheduler has found no node for a pod.
 void explain_scheduling(Explanation& explanation, const Value& pod, int depth);
 void explain_containers(Explanation& explanation, const Value& pod, const std::vector<Value>& events, int depth);
-// `obstacle`: how bad it is that the node takes no new pods, or not this one.
+// `obstacle`: the severity if the node takes no new pods, or not this one.
 Line& explain_node(Explanation& explanation, const std::string& name, const Value& pod, Severity obstacle, int depth);
-// `pod`: whose claim it is here (it may be one that is still to be made), null where the claim itself was asked about.
-// `ephemeral`: the pod has to own it. Answers whether the claim itself waits for a pod that uses it to be given a node.
+// `pod`: the pod that uses the claim (it may not exist yet); null if the question was about the claim. `ephemeral`: the
+// pod must own the claim. Returns true if the claim waits for a pod with a node.
 bool explain_claim(Explanation& explanation, const std::string& name, const Value& pod, bool ephemeral, int depth);
-// Budgets that allow nothing now. Evictions go by all of them; what a set deletes by those that count everything, and
-// there it is the set that waits.
+// PodDisruptionBudgets that allow no disruption now. An eviction is subject to all of them; a deletion by a set to
+// those that count everything, and then the set waits.
 enum class Disruption { kEviction, kDeletion };
 void explain_budgets(Explanation& explanation, const Value& pod, Disruption disruption, int depth);
 void explain_claims_of(Explanation& explanation, const Value& pod, int depth);
-void explain_pod_of_name(Explanation& explanation, const Value& set, int ordinal, int depth);
+void explain_set_replica(Explanation& explanation, const Value& set, int ordinal, int depth);
 
-// A claim that was asked about, with a pod that uses it.
+// A claim that the question is about, and the pods that use it.
 void explain_claim_and_user(Explanation& explanation, const Value& claim, int depth);
 
-// --- Words
+// --- Texts
 
 std::optional<Time> time_in(const Value& text);
 std::optional<Time> changed_at(const Value& condition);  // lastTransitionTime
 std::optional<Time> created_at(const Value& object);
-// The newest event that is accepted, or null.
+// The newest event that `accept` accepts, or null.
 Value newest(const std::vector<Value>& events, const std::function<bool(const Value& event)>& accept);
 std::optional<Time> time_of_event(const Value& event);
 bool is_warning(const Value& event);
 std::string and_list(const std::vector<std::string>& words);     // "a, b and c"
 std::string counted(std::int64_t count, std::string_view noun);  // "1 pod", "2 pods"
-// Texts of others: without white space at the ends, not beyond a few lines.
+// An external text: trimmed, cut after `most` bytes.
 std::string shortened(std::string_view text, std::size_t most = 800);
-// What keeps a deleted object: its finalizers as a sentence, or "".
-std::string kept_by(const Value& object);
-// The first of `pods` that is waited for: not there yet is worse than not ready; null where all are ready.
+// A sentence about the finalizers of a deleted object, or "".
+std::string finalizer_text(const Value& object);
+// The first of `pods` that is not well, the oldest of them; null if all are well.
 Value first_waiting(const std::vector<Value>& pods);
-bool pod_is_well(const Value& pod);  // ready or succeeded, and not on its way out
+bool is_pod_well(const Value& pod);  // ready or succeeded, and not being deleted
 
 }  // namespace berth::why

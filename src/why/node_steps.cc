@@ -1,4 +1,4 @@
-// Nodes, and pods that have none yet.
+// Steps for nodes, and for pods without a node.
 #include <algorithm>
 
 #include "api/quantity.h"
@@ -20,7 +20,7 @@ std::string taint_text(const Value& taint) {
   return out + ":" + taint["effect"].str();
 }
 
-// When the node's last writer of spec.unschedulable wrote.
+// When spec.unschedulable was last written, from managedFields.
 std::optional<Time> cordoned_at(const Value& node) {
   std::optional<Time> at;
   for (const Value& entry : node["metadata"]["managedFields"]) {
@@ -30,22 +30,23 @@ std::optional<Time> cordoned_at(const Value& node) {
   return at;
 }
 
-// Taints that the node controllers do not set themselves: those follow from conditions and the cordon, which are told.
-bool is_own_taint(const Value& taint) { return !taint["key"].as_string().starts_with("node.kubernetes.io/"); }
+// True for taints that users set: those of the node controllers follow from conditions and the cordon, which are
+// reported.
+bool is_user_taint(const Value& taint) { return !taint["key"].as_string().starts_with("node.kubernetes.io/"); }
 
-// The first taint that keeps a pod with those tolerations away, or null.
-Value refusing_taint(const Value& node, const Value& tolerations) {
+// The first taint that a pod with those tolerations does not tolerate, or null.
+Value untolerated_taint(const Value& node, const Value& tolerations) {
   for (const Value& taint : node["spec"]["taints"]) {
-    if (taint["effect"].as_string() == "PreferNoSchedule" || !is_own_taint(taint)) continue;
+    if (taint["effect"].as_string() == "PreferNoSchedule" || !is_user_taint(taint)) continue;
     if (!controllers::tolerated(tolerations, taint)) return taint;
   }
   return {};
 }
 
-// Whether a node is well is said by its Ready condition, which the node controller keeps. The Lease tells since when it
-// has not been heard of. It alone says little: of one that was renewed shortly before the server was killed, the store
-// has an older state.
-void tell_silence(Explanation& explanation, const std::string& name, Line& line) {
+// The Ready condition, which the node controller maintains, decides whether a node is well; the Lease only tells since
+// when it is silent. The Lease alone is not sufficient: if the server was killed shortly after a renewal, the store has
+// an older one.
+void explain_lease(Explanation& explanation, const std::string& name, Line& line) {
   const Value lease = explanation.in_cluster(kLeases, name, "kube-node-lease");
   const auto renewed = time_in(lease["spec"]["renewTime"]);
   if (!renewed) return;
@@ -63,8 +64,8 @@ void tell_silence(Explanation& explanation, const std::string& name, Line& line)
 
 // --- Scheduling
 
-// The amount of a resource that the pod's containers ask for together.
-std::string asked_for(const Value& pod, std::string_view resource) {
+// The sum of the containers' requests of a resource.
+std::string requested_amount(const Value& pod, std::string_view resource) {
   api::Quantity sum;
   for (const Value& container : pod["spec"]["containers"]) {
     const Value& amount = container["resources"]["requests"][resource];
@@ -74,8 +75,8 @@ std::string asked_for(const Value& pod, std::string_view resource) {
   return sum.to_string();
 }
 
-// "0/1 nodes are available: 1 Insufficient cpu": what upstream adds about preemption says nothing about the cause.
-std::string scheduler_words(const Value& condition) {
+// Cuts "0/1 nodes are available: 1 Insufficient cpu" from the message: the part about preemption is not the cause.
+std::string scheduler_message(const Value& condition) {
   const std::string_view message = condition["message"].as_string();
   return std::string(cut(message, ". ").before);
 }
@@ -91,8 +92,8 @@ void explain_obstacle(Explanation& explanation, const Value& pod, const std::str
   const std::string name(api::name_of(pod));
   auto says = [&](std::string_view words) { return message.find(words) != std::string::npos; };
   if (const std::string resource = resource_lacking(message); !resource.empty()) {
-    line.why =
-        "it asks for " + asked_for(pod, resource) + " " + resource + ", and no node has that much left; " + line.why;
+    line.why = "it asks for " + requested_amount(pod, resource) + " " + resource +
+               ", and no node has that much left; " + line.why;
     line.hint =
         "ask for less (resources.requests." + resource + "), or make room: " + explanation.kubectl("describe nodes");
   } else if (says("Too many pods")) {
@@ -119,7 +120,7 @@ void explain_obstacle(Explanation& explanation, const Value& pod, const std::str
   }
 }
 
-// The nodes there are. Where a resource is short they are in nobody's way: they show what they have of it.
+// The cluster's nodes. If a resource is short they are notes, with their amount of it.
 void explain_candidates(Explanation& explanation, const Value& pod, const std::string& lacking, int depth) {
   const std::vector<Value> nodes = explanation.list_cluster(kNodes);
   for (std::size_t i = 0; i < nodes.size() && i < kMostNodes; ++i) {
@@ -166,7 +167,7 @@ void explain_scheduling(Explanation& explanation, const Value& pod, int depth) {
     explain_node(explanation, nominated, pod, Severity::kNote, depth + 1);
     return;
   }
-  const std::string message = scheduler_words(condition);
+  const std::string message = scheduler_message(condition);
   line.severity = Severity::kBroken;
   line.state = condition["reason"].str("Unschedulable");
   line.why = "the scheduler says: " + shortened(message);
@@ -193,13 +194,13 @@ Line& explain_node(Explanation& explanation, const std::string& name, const Valu
     line.why = shortened(ready["message"].as_string());
     line.hint = "berth status";
   }
-  tell_silence(explanation, name, line);
+  explain_lease(explanation, name, line);
   for (const char* pressure : {"MemoryPressure", "DiskPressure", "PIDPressure"}) {
     if (!api::condition_is_true(node, pressure)) continue;
     line.state += std::string(", ") + pressure;
     line.severity = std::max(line.severity, Severity::kNote);
   }
-  // How long it has been Ready is not how long anything has been waited for.
+  // The time since Ready is not the time since which the pod waits.
   const bool well = line.severity < Severity::kBroken;
   if (node["spec"]["unschedulable"].as_bool()) {
     if (well) line.since = cordoned_at(node);
@@ -213,7 +214,7 @@ Line& explain_node(Explanation& explanation, const std::string& name, const Valu
     }
     if (line.hint.empty()) line.hint = "kubectl uncordon " + name;
   }
-  const Value taint = refusing_taint(node, pod["spec"]["tolerations"]);
+  const Value taint = untolerated_taint(node, pod["spec"]["tolerations"]);
   if (!taint.is_null()) {
     if (well) line.since = time_in(taint["timeAdded"]);
     line.state += ", tainted";

@@ -1,4 +1,4 @@
-// A pod, step by step in the order in which it comes to life.
+// Steps for a pod, in the order of its start.
 #include <algorithm>
 
 #include "api/selector.h"
@@ -11,7 +11,7 @@ namespace {
 
 using namespace api::resources;  // NOLINT
 
-std::string word_for(const Value& pod) {
+std::string state_text(const Value& pod) {
   const std::string phase = pod["status"]["phase"].str("Pending");
   if (api::is_terminating(pod)) return "Terminating";
   if (phase == "Running") return api::is_pod_ready(pod) ? "Ready" : "Running, not ready";
@@ -36,7 +36,7 @@ void explain_deletion(Explanation& explanation, const Value& pod, int depth) {
   for (const Value& status : pod["status"]["containerStatuses"]) {
     if (!status["state"]["running"].is_null()) running.push_back(status["name"].str());
   }
-  const std::string kept = kept_by(pod);
+  const std::string kept = finalizer_text(pod);
   if (!running.empty() || kept.empty()) {
     const bool late = until && *until < explanation.now();
     line.why = running.empty() ? "its containers have ended, its volumes and its network are being given back"
@@ -57,20 +57,20 @@ void explain_deletion(Explanation& explanation, const Value& pod, int depth) {
   line.hint = explanation.kubectl("get pod " + name + " -o jsonpath='{.metadata.finalizers}'");
 }
 
-// Volumes, network and sandbox: what the node does before the first container.
+// Volumes, network and sandbox: what the agent prepares before the first container.
 void explain_preparation(Explanation& explanation, const Value& pod, const std::vector<Value>& events, int depth) {
   const Value& ready = api::condition_of(pod, "PodReadyToStartContainers");
   if (ready["status"].as_string() == "True") return;
-  const Value trouble = newest(events, [](const Value& event) {
+  const Value warning = newest(events, [](const Value& event) {
     return is_warning(event) && event["involvedObject"]["fieldPath"].as_string().empty() &&
            event["reason"].as_string() != "FailedScheduling";
   });
-  if (trouble.is_null()) return;
-  Line& line = explanation.add(depth, Severity::kBroken, "preparation", trouble["reason"].str(),
-                               time_in(trouble["firstTimestamp"]));
-  line.why = shortened(trouble["message"].as_string());
-  if (const auto last = time_of_event(trouble); last && trouble["count"].as_int() > 1)
-    line.why += " (" + std::to_string(trouble["count"].as_int()) + " times, last " + explanation.ago(*last) + ")";
+  if (warning.is_null()) return;
+  Line& line = explanation.add(depth, Severity::kBroken, "preparation", warning["reason"].str(),
+                               time_in(warning["firstTimestamp"]));
+  line.why = shortened(warning["message"].as_string());
+  if (const auto last = time_of_event(warning); last && warning["count"].as_int() > 1)
+    line.why += " (" + std::to_string(warning["count"].as_int()) + " times, last " + explanation.ago(*last) + ")";
   line.hint = explanation.kubectl("describe pod " + std::string(api::name_of(pod)));
 }
 
@@ -82,14 +82,14 @@ void explain_gates(Explanation& explanation, const Value& pod, int depth) {
     Line& line = explanation.add(depth, Severity::kWaiting, "readiness gate " + type,
                                  condition.is_null() ? "not set" : condition["status"].str(), changed_at(condition));
     line.why = "whoever looks after this gate has to set the pod's condition " + type + " to True";
-    if (const std::string said = shortened(condition["message"].as_string()); !said.empty())
-      line.why += "; it says: " + said;
+    if (const std::string message = shortened(condition["message"].as_string()); !message.empty())
+      line.why += "; it says: " + message;
     line.hint =
         explanation.kubectl("get pod " + std::string(api::name_of(pod)) + " -o jsonpath='{.status.conditions}'");
   }
 }
 
-// It runs on with what it has while it waits for another size.
+// A pod that waits for a resize keeps running with its present resources.
 void explain_resize(Explanation& explanation, const Value& pod, int depth) {
   const Value& pending = api::condition_of(pod, "PodResizePending");
   const Value& under_way = api::condition_of(pod, "PodResizeInProgress");
@@ -109,7 +109,7 @@ void explain_resize(Explanation& explanation, const Value& pod, int depth) {
       reason == "Deferred" ? patch + ", or make room: kubectl describe node " + pod["spec"]["nodeName"].str() : patch;
 }
 
-// A pod that has failed for good: its owner, if any, makes another one.
+// A failed pod: its owner, if any, creates another one.
 void explain_failed(Explanation& explanation, const Value& pod, Line& line) {
   const Value& owner = api::controller_of(pod);
   line.severity = Severity::kBroken;
@@ -148,7 +148,7 @@ void explain_pod(Explanation& explanation, const Value& pod, int depth) {
   const std::string phase = pod["status"]["phase"].str("Pending");
   const std::string node_name = pod["spec"]["nodeName"].str();
   Line& line =
-      explanation.add(depth, Severity::kGood, "pod/" + std::string(api::name_of(pod)), word_for(pod), since(pod));
+      explanation.add(depth, Severity::kGood, "pod/" + std::string(api::name_of(pod)), state_text(pod), since(pod));
   const int child = depth + 1;
   if (api::is_terminating(pod)) explain_deletion(explanation, pod, child);
   if (phase == "Succeeded") return;
@@ -157,9 +157,9 @@ void explain_pod(Explanation& explanation, const Value& pod, int depth) {
     if (!api::is_terminating(pod) && phase != "Failed") explain_scheduling(explanation, pod, child);
     return;
   }
-  const bool well = pod_is_well(pod);
+  const bool well = is_pod_well(pod);
   const std::vector<Value> events = well ? std::vector<Value>() : explanation.events_of(pod);
-  // To a pod that is there, a cordon and a new NoSchedule taint do nothing.
+  // A cordon or a new NoSchedule taint has no effect on a running pod.
   explain_node(explanation, node_name, pod, Severity::kNote, child);
   if (explanation.in_cluster(kNodes, node_name)["spec"]["unschedulable"].as_bool() && !api::is_terminating(pod) &&
       phase != "Failed")
@@ -171,7 +171,7 @@ void explain_pod(Explanation& explanation, const Value& pod, int depth) {
   explain_gates(explanation, pod, child);
   explain_resize(explanation, pod, child);
   if (well) return;
-  // Where a step is to blame, the condition says no more than that.
+  // If a step explains the wait, the condition adds nothing.
   if (explanation.waiting_below(line)) return;
   line.severity = Severity::kWaiting;
   const Value& ready = api::condition_of(pod, "Ready");

@@ -1,4 +1,4 @@
-// Every step of a pod, from its node to its gates.
+// Every step of a pod, from its node to its readiness gates.
 #include "why/render.h"
 #include "why/test_world.h"
 
@@ -6,12 +6,12 @@ namespace berth::why {
 namespace {
 
 using namespace api::resources;  // NOLINT
-using Hurt = void (*)(World& world);
+using Damage = void (*)(World& world);
 
 struct Case {
   const char* name;
-  Hurt hurt;           // done to the ready pod web-0
-  const char* object;  // of the line that is to blame
+  Damage damage;       // the damage to the ready pod web-0
+  const char* object;  // of the line that explains the wait
   Severity severity;
   const char* state;
   const char* why;   // a part of it
@@ -31,7 +31,7 @@ void running_unready(World& world, bool started) {
   set_state(world, R"({"running":{"startedAt":"2026-01-02T03:00:05Z"}})", started);
 }
 
-// One init container "prepare" before the others.
+// Adds an init container "prepare" before the others.
 void with_init(World& world, std::string_view state, bool sidecar = false) {
   world.unready("web-0", "containers with incomplete status: [prepare]");
   Value& pod = world.pod("web-0");
@@ -594,7 +594,7 @@ TEST_P(PodSteps, Blames) {
   const Case& one = GetParam();
   World world;
   world.ready_pod("web-0");
-  one.hurt(world);
+  one.damage(world);
   const Report report = world.explain(kPods, "web-0");
   const std::string text = render(report, kNow, {});
   ASSERT_TRUE(report.waiting()) << text;
@@ -642,7 +642,7 @@ TEST(WhyPod, AReadyPodShowsItsChainDownToTheNode) {
   for (const std::string& asked : world.asked) EXPECT_NE(asked.substr(0, 11), "list events") << "not needed here";
 }
 
-// The server was killed: the store has the Lease as it was some renewals ago, and the agent renews it in a moment.
+// The server was killed: the store has an older Lease, and the agent renews it in a moment.
 TEST(WhyPod, AReadyNodeWithAnOldLeaseIsNotBlamed) {
   World world;
   world.ready_pod("web-0");
@@ -659,7 +659,7 @@ TEST(WhyPod, AReadyNodeWithAnOldLeaseIsNotBlamed) {
 
 struct Note {
   const char* name;
-  Hurt hurt;
+  Damage damage;
   const char* object;
   const char* state;
   const char* why;
@@ -671,7 +671,7 @@ class PodNotes : public ::testing::TestWithParam<Note> {};
 TEST_P(PodNotes, AreNotWaitedFor) {
   World world;
   world.ready_pod("web-0");
-  GetParam().hurt(world);
+  GetParam().damage(world);
   const Report report = world.explain(kPods, "web-0");
   EXPECT_FALSE(report.waiting()) << render(report, kNow, {});
   const Line line = line_of(report, GetParam().object);
@@ -734,7 +734,7 @@ INSTANTIATE_TEST_SUITE_P(Why, PodNotes, ::testing::ValuesIn(kNotes),
 TEST(WhyPod, BudgetsThatDoNotMatterAreNotShown) {
   World world;
   world.ready_pod("web-0");
-  kNotes[5].hurt(world);
+  kNotes[5].damage(world);
   Report report = world.explain(kPods, "web-0");
   EXPECT_FALSE(has_line(report, "poddisruptionbudget/other"));
   EXPECT_FALSE(has_line(report, "poddisruptionbudget/roomy"));

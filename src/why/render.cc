@@ -5,19 +5,19 @@
 namespace berth::why {
 namespace {
 
-struct Look {
+struct SeverityStyle {
   const char* name;
   const char* mark;
   const char* colour;
 };
 
-const Look& look_of(Severity severity) {
-  static const Look kLooks[] = {
+const SeverityStyle& style_of(Severity severity) {
+  static const SeverityStyle kStyles[] = {
       {"good", "✓", "\033[32m"}, {"note", "·", "\033[36m"}, {"waiting", "…", "\033[33m"}, {"broken", "✗", "\033[31m"}};
-  return kLooks[static_cast<int>(severity)];
+  return kStyles[static_cast<int>(severity)];
 }
 
-// Characters, each taken for one column wide.
+// Number of characters; each counts as one column.
 std::size_t columns(std::string_view text) {
   return static_cast<std::size_t>(
       std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
@@ -29,7 +29,7 @@ std::string padded(std::string text, std::size_t width) {
   return text;
 }
 
-// Other people's texts must not reach the terminal's controls.
+// Replaces control characters: external texts must not control the terminal.
 std::string printable(std::string text) {
   for (char& c : text) {
     if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = ' ';
@@ -57,7 +57,7 @@ std::vector<std::string> wrapped(const std::string& text, std::size_t width) {
 
 class Renderer {
  public:
-  Renderer(const Report& report, Time now, const Style& style) : lines_(report.lines), now_(now), style_(style) {}
+  Renderer(const Report& report, Time now, const RenderStyle& style) : lines_(report.lines), now_(now), style_(style) {}
 
   std::string tree() {
     std::size_t first = 0, second = 0;
@@ -68,7 +68,7 @@ class Renderer {
     first = std::min<std::size_t>(first, 56);
     second = std::min<std::size_t>(second, 32);
     std::string out;
-    for (std::size_t i = 0; i < lines_.size(); ++i) tell(i, first, second, out);
+    for (std::size_t i = 0; i < lines_.size(); ++i) explain(i, first, second, out);
     return out;
   }
 
@@ -77,8 +77,8 @@ class Renderer {
   }
 
  private:
-  // Whether another line of this line's ancestor at that depth (or of itself) follows.
-  bool goes_on(std::size_t i, int depth) const {
+  // True if another line follows at `depth` with the same parent.
+  bool has_later_sibling(std::size_t i, int depth) const {
     for (std::size_t j = i + 1; j < lines_.size() && lines_[j].depth >= depth; ++j) {
       if (lines_[j].depth == depth) return true;
     }
@@ -88,27 +88,27 @@ class Renderer {
 
   std::string rails(std::size_t i, int depth) const {
     std::string out;
-    for (int d = 1; d < depth; ++d) out += goes_on(i, d) ? "│  " : "   ";
+    for (int d = 1; d < depth; ++d) out += has_later_sibling(i, d) ? "│  " : "   ";
     return out;
   }
   std::string branch(std::size_t i) const {
     if (lines_[i].depth == 0) return "";
-    return rails(i, lines_[i].depth) + (goes_on(i, lines_[i].depth) ? "├─ " : "└─ ");
+    return rails(i, lines_[i].depth) + (has_later_sibling(i, lines_[i].depth) ? "├─ " : "└─ ");
   }
-  // What stands before the sentences below a line.
+  // The indentation of the sentences below a line.
   std::string margin(std::size_t i) const {
     std::string out =
-        lines_[i].depth == 0 ? "" : rails(i, lines_[i].depth) + (goes_on(i, lines_[i].depth) ? "│  " : "   ");
+        lines_[i].depth == 0 ? "" : rails(i, lines_[i].depth) + (has_later_sibling(i, lines_[i].depth) ? "│  " : "   ");
     return out + (has_children(i) ? "│    " : "     ");
   }
 
-  void tell(std::size_t i, std::size_t first, std::size_t second, std::string& out) const {
+  void explain(std::size_t i, std::size_t first, std::size_t second, std::string& out) const {
     const Line& line = lines_[i];
-    const Look& look = look_of(line.severity);
+    const SeverityStyle& style = style_of(line.severity);
     const std::string before = branch(i), object = printable(line.object), state = printable(line.state);
     const std::size_t room = first - std::min(first, columns(before) + 2);
-    out += before + coloured(look.mark, look.colour) + " " + padded(object, room) + "  ";
-    out += coloured(state, line.severity == Severity::kGood ? "" : look.colour);
+    out += before + coloured(style.mark, style.colour) + " " + padded(object, room) + "  ";
+    out += coloured(state, line.severity == Severity::kGood ? "" : style.colour);
     if (line.since && *line.since <= now_) {
       out += padded("", second - std::min(second, columns(state))) + "  " + human_duration(now_ - *line.since);
     }
@@ -123,14 +123,14 @@ class Renderer {
 
   const std::deque<Line>& lines_;
   Time now_;
-  const Style& style_;
+  const RenderStyle& style_;
 };
 
 Value steps_of(const std::deque<Line>& lines, std::size_t& at, int depth) {
   Value out = Value::array({});
   while (at < lines.size() && lines[at].depth >= depth) {
     const Line& line = lines[at++];
-    Value one = Value::object({{"object", line.object}, {"mood", look_of(line.severity).name}, {"state", line.state}});
+    Value one = Value::object({{"object", line.object}, {"mood", style_of(line.severity).name}, {"state", line.state}});
     if (line.since) one.set("since", format_time(*line.since));
     if (!line.why.empty()) one.set("why", line.why);
     if (!line.hint.empty()) one.set("hint", line.hint);
@@ -142,7 +142,7 @@ Value steps_of(const std::deque<Line>& lines, std::size_t& at, int depth) {
 
 }  // namespace
 
-std::string render(const Report& report, Time now, const Style& style) {
+std::string render(const Report& report, Time now, const RenderStyle& style) {
   Renderer renderer(report, now, style);
   std::string out = renderer.tree();
   const Line* cause = report.cause();

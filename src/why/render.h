@@ -1,5 +1,5 @@
 #pragma once
-// A report as text for a terminal, or as JSON. Pure.
+// Formats a report as text for a terminal, or as JSON. Pure.
 
 #include <string>
 
@@ -7,13 +7,13 @@
 
 namespace berth::why {
 
-struct Style {
+struct RenderStyle {
   bool colours = false;
   std::size_t width = 110;  // of the terminal; sentences are wrapped
 };
 
-// An aligned tree, then the summary and what would help.
-std::string render(const Report& report, Time now, const Style& style);
+// An aligned tree, then the summary and the hint.
+std::string render(const Report& report, Time now, const RenderStyle& style);
 
 // {"waiting", "summary", "hint", "steps": [{"object", "mood", "state", "since", "why", "hint", "steps"}]}
 Value to_json(const Report& report, Time now);

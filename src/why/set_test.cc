@@ -1,4 +1,4 @@
-// Sets and other owners: whom they wait for; and how a report reads.
+// StatefulSets and other owners: what they wait for; and the format of reports.
 #include "base/text.h"
 #include "why/render.h"
 #include "why/test_world.h"
@@ -10,7 +10,7 @@ using namespace api::resources;  // NOLINT
 
 const api::Resource kJobs{"batch", "v1", "jobs"};
 
-// A set of three that is as it should be.
+// A healthy set of three replicas.
 struct SetWorld {
   World world;
   SetWorld() {
@@ -42,7 +42,7 @@ struct SetWorld {
         from(
             R"({"terminated":{"exitCode":1,"startedAt":"2026-01-02T03:03:52Z","finishedAt":"2026-01-02T03:03:55Z"}})"));
   }
-  // The template is of revision b now; no member is.
+  // The template is of revision b now; all pods are of an older one.
   void new_revision() { set().mut("status").set("updateRevision", "web-b"); }
   Report report() { return world.explain(kStatefulSets, "web"); }
 };
@@ -167,7 +167,7 @@ TEST(WhySet, ARolloutGoesFromTheLastMemberDown) {
   EXPECT_EQ(line_of(report, "revision web-b").why, "web-0, web-1 and web-2 are to be replaced, from the last one down");
   EXPECT_EQ(line_of(report, "pod/web-2").state, "is to be replaced");
   EXPECT_FALSE(has_line(report, "pod/web-1"));
-  // The new one does not come up: it is what the rollout waits for.
+  // The new pod does not become ready: the rollout waits for it.
   s.member("web-2", "web-b");
   s.crash("web-2");
   report = s.report();
@@ -526,7 +526,7 @@ TEST(WhyJob, BetweenTwoTriesTheLastFailureSpeaks) {
   EXPECT_TRUE(report.summary(kNow).starts_with(
       "job/j waits for pod/j-b, container db (for 5s): 5s ago it ended with exit code 2"))
       << report.summary(kNow);
-  // A success in between starts the count anew.
+  // A success in between resets the count.
   world.pod("j-a").mut("status").set("phase", "Succeeded");
   report = world.explain(kJobs, "j");
   EXPECT_EQ(line_of(report, "next pod").state, "in 5s");
@@ -612,7 +612,7 @@ TEST(WhyNames, AreThoseOfKubectl) {
             "\"cm\" cannot be asked about; what can is: sts, deploy, rs, ds, job, po, pvc");
 }
 
-// Answers only what it has been given before, as a command that fetches does.
+// Returns only objects that it was given before, like the command's source.
 class SlowSource final : public Source {
  public:
   explicit SlowSource(World& world) : world_(world) {}
@@ -689,7 +689,7 @@ TEST(WhyRender, ColoursOnlyWhereAskedAndNeverThoseOfOthers) {
   const std::string plain = render(report, kNow, {});
   EXPECT_EQ(plain.find('\033'), std::string::npos);
   EXPECT_EQ(plain.find('\t'), std::string::npos);
-  Style style;
+  RenderStyle style;
   style.colours = true;
   EXPECT_NE(render(report, kNow, style).find("\033[31m✗\033[0m pod/a"), std::string::npos);
 }

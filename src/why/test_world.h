@@ -1,5 +1,5 @@
 #pragma once
-// A small cluster for the tests of reports: one node, and objects as a healthy cluster has them, to be hurt one by one.
+// A small healthy cluster for the tests of reports: one node, and objects that the tests damage one by one.
 
 #include <gtest/gtest.h>
 
@@ -91,7 +91,7 @@ class World final : public Source {
     pod.mut("metadata").set("name", name).set("uid", "uid-" + name);
     return put(api::resources::kPods, std::move(pod));
   }
-  // Ready becomes False, three minutes before now.
+  // Sets Ready to False, three minutes before now.
   void unready(const std::string& name, const std::string& message = "containers with unready status: [db]") {
     Value& conditions = pod(name).mut("status").mut("conditions");
     for (std::size_t i = 0; i < conditions.size(); ++i) {
@@ -100,7 +100,7 @@ class World final : public Source {
       conditions.mut(i).set("reason", "ContainersNotReady").set("message", message);
     }
   }
-  // The pod as the scheduler left it.
+  // The pod as the scheduler leaves it if no node fits.
   void unscheduled(const std::string& name, const std::string& message) {
     Value& pod = this->pod(name);
     pod.mut("spec").erase("nodeName");
@@ -109,7 +109,7 @@ class World final : public Source {
       "lastTransitionTime":"2026-01-02T03:03:05Z"}]})"));
     pod.mut("status").mut("conditions").mut(std::size_t{0}).set("message", message);
   }
-  // The claim "data", bound to the volume "pv-data" on n1; the pod mounts it.
+  // Adds the claim "data", bound to the volume "pv-data" on n1; the pod mounts it.
   void with_claim(const std::string& pod_name) {
     pod(pod_name).mut("spec").set("volumes", from(R"([{"name":"data","persistentVolumeClaim":{"claimName":"data"}}])"));
     put(api::resources::kPersistentVolumeClaims,
@@ -139,7 +139,7 @@ class World final : public Source {
   int events_ = 0;
 };
 
-// The line of that object, or a failure.
+// The line of that object, or a test failure.
 inline Line line_of(const Report& report, const std::string& object) {
   for (const Line& line : report.lines) {
     if (line.object == object) return line;

@@ -10,15 +10,15 @@ namespace {
 
 using namespace api::resources;  // NOLINT
 
-struct Kind {
+struct ReportedKind {
   const char* name;  // in reports
   std::vector<std::string_view> words;
   api::Resource resource;
   void (*explain)(Explanation& explanation, const Value& object, int depth);
 };
 
-const std::vector<Kind>& kinds() {
-  static const std::vector<Kind> kAll = {
+const std::vector<ReportedKind>& kinds() {
+  static const std::vector<ReportedKind> kAll = {
       {"statefulset", {"sts", "statefulset", "statefulsets"}, kStatefulSets, explain_set},
       {"deployment", {"deploy", "deployment", "deployments"}, kDeployments, explain_deployment},
       {"replicaset", {"rs", "replicaset", "replicasets"}, kReplicaSets, explain_replica_set},
@@ -33,13 +33,13 @@ const std::vector<Kind>& kinds() {
   return kAll;
 }
 
-// A pod that is not there: whose member it would be, where its name says so.
+// A pod that does not exist: explains the replica of a StatefulSet if the name is one's.
 bool explain_missing_member(Explanation& explanation, const std::string& name, Source& source) {
-  const controllers::Member member = controllers::parse_member(name);
+  const controllers::MemberName member = controllers::parse_member_name(name);
   if (member.ordinal < 0) return false;
   const Value set = source.object(kStatefulSets, {explanation.ns(), std::string(member.parent)});
   if (set.is_null()) return false;
-  explain_pod_of_name(explanation, set, member.ordinal, 0);
+  explain_set_replica(explanation, set, member.ordinal, 0);
   return true;
 }
 
@@ -69,7 +69,7 @@ const Line* Report::cause() const {
 std::string Report::summary(Time now) const {
   const Line* last = cause();
   if (!last) return lines.empty() ? "" : lines.front().object + " waits for nothing";
-  // The way from the first line to the cause: of the lines before the cause, the last one of each smaller depth.
+  // The path from the first line to the cause: going backwards from the cause, each line with a smaller depth.
   std::vector<std::string> path;
   int depth = last->depth + 1;
   bool found = false;
@@ -90,8 +90,8 @@ std::string Report::summary(Time now) const {
 
 Result<api::Resource> resource_named(std::string_view word) {
   const std::string name = lower(word);
-  const Cut parts = cut(name, ".");  // statefulset.apps, as `kubectl -o name` prints
-  for (const Kind& kind : kinds()) {
+  const Cut parts = cut(name, ".");  // "statefulset.apps", as `kubectl -o name` prints
+  for (const ReportedKind& kind : kinds()) {
     if (std::find(kind.words.begin(), kind.words.end(), parts.before) == kind.words.end()) continue;
     const api::Resource& resource = kind.resource;
     if (!parts.found || parts.after == resource.group || parts.after == resource.version + "." + resource.group)
@@ -105,7 +105,7 @@ Result<api::Resource> resource_named(std::string_view word) {
         "Ask about what runs its pods, such as deploy/NAME; kubectl get endpointslices shows those that are ready");
   }
   std::vector<std::string> known;
-  for (const Kind& kind : kinds()) known.emplace_back(kind.words.front());
+  for (const ReportedKind& kind : kinds()) known.emplace_back(kind.words.front());
   return error(Code::kInvalid, quoted(word) + " cannot be asked about; what can is: " + join(known, ", "));
 }
 
@@ -113,7 +113,7 @@ Result<Report> explain(const Question& question, Source& source, Time now) {
   Explanation explanation(question, source, now);
   const Value object = source.object(question.resource, question.name);
   if (!object.is_null()) {
-    for (const Kind& kind : kinds()) {
+    for (const ReportedKind& kind : kinds()) {
       if (kind.resource == question.resource) kind.explain(explanation, object, 0);
     }
     return explanation.finish();

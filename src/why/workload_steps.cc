@@ -1,4 +1,4 @@
-// Deployments, ReplicaSets, DaemonSets and Jobs: their own words, then the first of their pods that is waited for.
+// Steps for Deployments, ReplicaSets, DaemonSets and Jobs: their own conditions, then the first pod that they wait for.
 #include <algorithm>
 
 #include "api/selector.h"
@@ -19,19 +19,19 @@ std::vector<Value> owned(Explanation& explanation, const api::Resource& resource
   return objects;
 }
 
-// True where the object is on its way out, or its controller has not seen it as it is now: nothing more is to be said
-// then.
-bool told_by_state(Explanation& explanation, const Value& object, Line& line) {
+// Returns true if the object is being deleted, or its controller has not observed its present generation: then nothing
+// else is worth reporting.
+bool explain_state(Explanation& explanation, const Value& object, Line& line) {
   if (api::is_terminating(object)) {
     line.severity = Severity::kWaiting;
     line.state += ", being deleted";
     line.since = time_in(object["metadata"]["deletionTimestamp"]);
-    line.why = kept_by(object);
+    line.why = finalizer_text(object);
     return true;
   }
   const Value& seen = object["status"]["observedGeneration"];
   const std::int64_t generation = object["metadata"]["generation"].as_int();
-  // A Job has no observedGeneration.
+  // A Job's status has no observedGeneration.
   if (object["kind"].as_string() == "Job" || generation == 0 || seen.as_int() >= generation) return false;
   line.severity = Severity::kWaiting;
   line.why = "its last change (generation " + std::to_string(generation) + ") has not been taken up by its controller";
@@ -39,7 +39,7 @@ bool told_by_state(Explanation& explanation, const Value& object, Line& line) {
   return true;
 }
 
-void tell_condition(const Value& condition, Severity severity, Line& line) {
+void copy_condition(const Value& condition, Severity severity, Line& line) {
   line.severity = severity;
   line.since = changed_at(condition);
   line.why = shortened(condition["message"].as_string());
@@ -50,8 +50,8 @@ void explain_first_waiting(Explanation& explanation, const std::vector<Value>& p
   if (!pod.is_null()) explain_pod(explanation, pod, depth);
 }
 
-// Pods that are wanted and not there: what keeps them from being made, as far as its controller has said so.
-void tell_creation(Explanation& explanation, const Value& owner, std::int64_t missing, int depth) {
+// Missing pods: the reason that the controller's events give.
+void explain_missing_pods(Explanation& explanation, const Value& owner, std::int64_t missing, int depth) {
   if (missing <= 0) return;
   Line& line = explanation.add(depth, Severity::kWaiting, counted(missing, "pod"), "not made yet");
   const Value event = newest(explanation.events_of(owner), [](const Value& event) {
@@ -64,7 +64,7 @@ void tell_creation(Explanation& explanation, const Value& owner, std::int64_t mi
   line.why = shortened(event["message"].as_string());
 }
 
-// A job without a pod at work: how long it holds back after failures, and what the last of them was.
+// A job without an active pod: its back-off after failures, and the last failure.
 void explain_retry(Explanation& explanation, const Value& job, const std::vector<Value>& pods, int depth) {
   Time last_success{};
   for (const Value& pod : pods) {
@@ -78,7 +78,7 @@ void explain_retry(Explanation& explanation, const Value& job, const std::vector
     ++failures;
     if (!last || controllers::job::finished_at(*last) < controllers::job::finished_at(pod)) last = &pod;
   }
-  if (!last) return tell_creation(explanation, job, 1, depth);
+  if (!last) return explain_missing_pods(explanation, job, 1, depth);
   const Duration left =
       controllers::job::backoff_left(failures, controllers::job::finished_at(*last), explanation.now());
   Line& line = explanation.add(depth, Severity::kWaiting, "next pod",
@@ -87,41 +87,41 @@ void explain_retry(Explanation& explanation, const Value& job, const std::vector
   explain_pod(explanation, *last, depth);
 }
 
-std::string ready_words(std::int64_t ready, std::int64_t wanted, std::string_view word) {
-  return std::to_string(ready) + " of " + std::to_string(wanted) + " " + std::string(word);
+std::string count_text(std::int64_t ready, std::int64_t expected, std::string_view word) {
+  return std::to_string(ready) + " of " + std::to_string(expected) + " " + std::string(word);
 }
 
 }  // namespace
 
 void explain_replica_set(Explanation& explanation, const Value& set, int depth) {
-  const std::int64_t wanted = set["spec"]["replicas"].as_int(1);
+  const std::int64_t expected = set["spec"]["replicas"].as_int(1);
   const std::vector<Value> pods = owned(explanation, kPods, set);
-  const auto ready = std::count_if(pods.begin(), pods.end(), pod_is_well);
-  Line& line = explanation.add(depth, ready == wanted ? Severity::kGood : Severity::kWaiting,
-                               "replicaset/" + std::string(api::name_of(set)), ready_words(ready, wanted, "ready"));
-  if (told_by_state(explanation, set, line) || explanation.guessing()) return;
+  const auto ready = std::count_if(pods.begin(), pods.end(), is_pod_well);
+  Line& line = explanation.add(depth, ready == expected ? Severity::kGood : Severity::kWaiting,
+                               "replicaset/" + std::string(api::name_of(set)), count_text(ready, expected, "ready"));
+  if (explain_state(explanation, set, line) || explanation.incomplete()) return;
   const auto staying = std::count_if(pods.begin(), pods.end(), [](const Value& pod) {
     return !api::is_terminating(pod) && !api::is_pod_terminal(pod);
   });
   if (api::condition_is_true(set, "ReplicaFailure"))
-    tell_condition(api::condition_of(set, "ReplicaFailure"), Severity::kBroken, line);
-  tell_creation(explanation, set, wanted - staying, depth + 1);
+    copy_condition(api::condition_of(set, "ReplicaFailure"), Severity::kBroken, line);
+  explain_missing_pods(explanation, set, expected - staying, depth + 1);
   explain_first_waiting(explanation, pods, depth + 1);
 }
 
 void explain_deployment(Explanation& explanation, const Value& deployment, int depth) {
-  const std::int64_t wanted = deployment["spec"]["replicas"].as_int(1);
+  const std::int64_t expected = deployment["spec"]["replicas"].as_int(1);
   const Value& status = deployment["status"];
   Line& line = explanation.add(depth, Severity::kGood, "deployment/" + std::string(api::name_of(deployment)),
-                               ready_words(status["availableReplicas"].as_int(), wanted, "available"));
-  if (told_by_state(explanation, deployment, line)) return;
-  const bool complete = status["updatedReplicas"].as_int() == wanted && status["replicas"].as_int() == wanted &&
-                        status["availableReplicas"].as_int() == wanted;
+                               count_text(status["availableReplicas"].as_int(), expected, "available"));
+  if (explain_state(explanation, deployment, line)) return;
+  const bool complete = status["updatedReplicas"].as_int() == expected && status["replicas"].as_int() == expected &&
+                        status["availableReplicas"].as_int() == expected;
   const Value& progressing = api::condition_of(deployment, "Progressing");
-  // A rollout that came to its end stays told as such, whatever has become of its pods since.
+  // NewReplicaSetAvailable stays after the rollout even if pods fail later: then the condition Available explains more.
   const bool rolled_out = progressing["reason"].as_string() == "NewReplicaSetAvailable";
   if (!complete)
-    tell_condition(rolled_out ? api::condition_of(deployment, "Available") : progressing, Severity::kWaiting, line);
+    copy_condition(rolled_out ? api::condition_of(deployment, "Available") : progressing, Severity::kWaiting, line);
   if (progressing["reason"].as_string() == "ProgressDeadlineExceeded") line.severity = Severity::kBroken;
   if (deployment["spec"]["paused"].as_bool()) {
     line.state += ", paused";
@@ -129,8 +129,8 @@ void explain_deployment(Explanation& explanation, const Value& deployment, int d
     line.hint = explanation.kubectl("rollout resume deployment/" + std::string(api::name_of(deployment)));
   }
   if (api::condition_is_true(deployment, "ReplicaFailure"))
-    tell_condition(api::condition_of(deployment, "ReplicaFailure"), Severity::kBroken, line);
-  // The newest first: it is the one that has to come up.
+    copy_condition(api::condition_of(deployment, "ReplicaFailure"), Severity::kBroken, line);
+  // The newest set first: its pods must become available.
   std::vector<Value> sets = owned(explanation, kReplicaSets, deployment);
   auto revision = [](const Value& set) {
     Result<long> number = parse_int(api::annotation_of(set, "deployment.kubernetes.io/revision"));
@@ -151,32 +151,32 @@ void explain_deployment(Explanation& explanation, const Value& deployment, int d
 
 void explain_daemon_set(Explanation& explanation, const Value& set, int depth) {
   const Value& status = set["status"];
-  const std::int64_t wanted = status["desiredNumberScheduled"].as_int(), ready = status["numberReady"].as_int(),
+  const std::int64_t expected = status["desiredNumberScheduled"].as_int(), ready = status["numberReady"].as_int(),
                      updated = status["updatedNumberScheduled"].as_int();
-  Line& line = explanation.add(depth, ready < wanted ? Severity::kWaiting : Severity::kGood,
-                               "daemonset/" + std::string(api::name_of(set)), ready_words(ready, wanted, "ready"));
-  if (told_by_state(explanation, set, line)) return;
-  if (updated < wanted) {
+  Line& line = explanation.add(depth, ready < expected ? Severity::kWaiting : Severity::kGood,
+                               "daemonset/" + std::string(api::name_of(set)), count_text(ready, expected, "ready"));
+  if (explain_state(explanation, set, line)) return;
+  if (updated < expected) {
     const bool on_delete = set["spec"]["updateStrategy"]["type"].as_string() == "OnDelete";
     line.severity = std::max(line.severity, on_delete ? Severity::kNote : Severity::kWaiting);
-    line.why = ready_words(updated, wanted, "updated") +
+    line.why = count_text(updated, expected, "updated") +
                (on_delete ? "; the others stay until deleted: the update strategy is OnDelete" : "");
   }
-  if (wanted == 0) line.why = "no node is to have a pod of it";
+  if (expected == 0) line.why = "no node is to have a pod of it";
   const std::vector<Value> pods = owned(explanation, kPods, set);
-  if (explanation.guessing()) return;
-  tell_creation(explanation, set, wanted - status["currentNumberScheduled"].as_int(), depth + 1);
+  if (explanation.incomplete()) return;
+  explain_missing_pods(explanation, set, expected - status["currentNumberScheduled"].as_int(), depth + 1);
   explain_first_waiting(explanation, pods, depth + 1);
 }
 
 void explain_job(Explanation& explanation, const Value& job, int depth) {
   const Value& status = job["status"];
   const std::string name(api::name_of(job));
-  const std::int64_t wanted = job["spec"]["completions"].as_int(1), done = status["succeeded"].as_int(),
+  const std::int64_t expected = job["spec"]["completions"].as_int(1), done = status["succeeded"].as_int(),
                      failed = status["failed"].as_int();
-  Line& line = explanation.add(depth, Severity::kWaiting, "job/" + name, ready_words(done, wanted, "completed"),
+  Line& line = explanation.add(depth, Severity::kWaiting, "job/" + name, count_text(done, expected, "completed"),
                                time_in(status["startTime"]));
-  if (told_by_state(explanation, job, line)) return;
+  if (explain_state(explanation, job, line)) return;
   if (const Value& complete = api::condition_of(job, "Complete"); complete["status"].as_string() == "True") {
     line.severity = Severity::kGood;
     line.since = changed_at(complete);
@@ -185,7 +185,7 @@ void explain_job(Explanation& explanation, const Value& job, int depth) {
   for (const char* type : {"Failed", "FailureTarget"}) {
     if (!api::condition_is_true(job, type)) continue;
     const Value& condition = api::condition_of(job, type);
-    tell_condition(condition, Severity::kBroken, line);
+    copy_condition(condition, Severity::kBroken, line);
     line.state = "Failed (" + condition["reason"].str() + ")";
     line.hint = explanation.kubectl("logs job/" + name);
     return;
@@ -197,7 +197,7 @@ void explain_job(Explanation& explanation, const Value& job, int depth) {
     return;
   }
   const std::vector<Value> pods = owned(explanation, kPods, job);
-  if (explanation.guessing()) return;
+  if (explanation.incomplete()) return;
   if (failed > 0) {
     Line& tries = explanation.add(depth + 1, Severity::kNote, "tries", std::to_string(failed) + " failed");
     tries.why = "after " + std::to_string(job["spec"]["backoffLimit"].as_int(6)) + " failures the job gives up";

@@ -88,10 +88,10 @@ class EtcFiles final : public PodHook {
   std::string_view name() const override { return "etc files"; }
 
   void prepare(PodContext& pod, HookDone done) override {
-    const std::string directory = written_files(pod.memory);
-    pod.hosts_file = directory + "/hosts";
-    pod.resolv_file = directory + "/resolv.conf";
-    pod.hostname_file = directory + "/hostname";
+    const std::string place = written_files(pod.memory);
+    pod.hosts_file = place + "/hosts";
+    pod.resolv_file = place + "/resolv.conf";
+    pod.hostname_file = place + "/hostname";
     if (uses_host_network(pod.pod)) pod.hostname_file.clear();
     // Containers may have written to these files, and their mounts hold the inodes: never write them again.
     if (path_exists(pod.hosts_file)) return done(std::nullopt);
@@ -104,7 +104,7 @@ class EtcFiles final : public PodHook {
     if (!pod.hostname_file.empty()) files.push_back({pod.hostname_file, pod.hostname + "\n"});
     files.push_back({pod.hosts_file, hosts(pod)});
     blocking(
-        pod.services.runtime, [directory, files = std::move(files)] { return make(directory, files); },
+        pod.services.runtime, [place, files = std::move(files)] { return make(place, files); },
         [done = std::move(done)](Status made) {
           if (!made.ok())
             return done(HookFailure{"FailedCreatePodSandBox", "Failed to create pod sandbox: " + made.error().message});
@@ -117,13 +117,13 @@ class EtcFiles final : public PodHook {
     std::string path, content;
   };
 
-  static Status make(const std::string& directory, const std::vector<File>& files) {
-    BERTH_TRY(make_directories(directory, 0711));
+  static Status make(const std::string& place, const std::vector<File>& files) {
+    BERTH_TRY(make_directories(place, 0711));
     std::size_t size = kRoomForWriters;
     for (const File& file : files)
       size += 2 * file.content.size();  // twice: each file is written under another name and renamed
     // An earlier attempt may have mounted it and failed afterwards.
-    if (!is_mount_point(directory)) BERTH_TRY(mount_tmpfs(directory, "mode=0711,size=" + std::to_string(size)));
+    if (!is_mount_point(place)) BERTH_TRY(mount_tmpfs(place, "mode=0711,size=" + std::to_string(size)));
     for (const File& file : files) BERTH_TRY(write_file(file.path, file.content, 0644));
     return {};
   }

@@ -34,11 +34,11 @@ class Network final : public PodHook {
     blocking(
         pod.services.runtime,
         [&network = pod.services.network, uid = std::string(pod.uid())] { return network.disconnect(uid); },
-        [&pod, done = std::move(done)](Status removed) {
-          if (removed.ok()) removed = pod.services.network.release(pod.uid());
-          if (removed.ok()) return done(std::nullopt);
+        [&pod, done = std::move(done)](Status gone) {
+          if (gone.ok()) gone = pod.services.network.release(pod.uid());
+          if (gone.ok()) return done(std::nullopt);
           done(HookFailure{"FailedKillPod",
-                           "error killing pod: failed to tear down the network: " + removed.error().message});
+                           "error killing pod: failed to tear down the network: " + gone.error().message});
         });
   }
 

@@ -63,15 +63,15 @@ class NodeSupport final : public PodHook {
   void prepare(PodContext& pod, HookDone done) override {
     if (pod.record.prepared) return done(std::nullopt);
     if (auto failure = unsupported_part(pod.pod)) return done(failure);
-    std::string name = pod.pod["spec"]["runtimeClassName"].str();
-    if (name.empty()) return done(std::nullopt);
-    pod.services.client.get(api::Resource{"node.k8s.io", "v1", "runtimeclasses"}, api::Name{"", name},
-                            [name, done = std::move(done)](Result<Value> found) {
+    std::string wanted = pod.pod["spec"]["runtimeClassName"].str();
+    if (wanted.empty()) return done(std::nullopt);
+    pod.services.client.get(api::Resource{"node.k8s.io", "v1", "runtimeclasses"}, api::Name{"", wanted},
+                            [wanted, done = std::move(done)](Result<Value> found) {
                               if (!found.ok() && !found.failed_with(Code::kNotFound))
                                 return done(HookFailure{"FailedCreatePodSandBox",
                                                         "Failed to create pod sandbox: failed to lookup RuntimeClass " +
-                                                            name + ": " + found.error().message});
-                              done(unsupported_runtime(name, found.ok() ? *found : Value()));
+                                                            wanted + ": " + found.error().message});
+                              done(unsupported_runtime(wanted, found.ok() ? *found : Value()));
                             });
   }
 };

@@ -118,12 +118,12 @@ std::string selinux_label(const Value& pod, const Value& container) {
 std::optional<PodRejection> reject_pod(const Value& pod, const std::vector<std::string>& allowed_unsafe_sysctls,
                                        const SecurityModules& modules,
                                        const std::function<std::optional<PodRejection>(const Value& pod)>& check_fit) {
-  if (auto rejection = reject_sysctls(pod, allowed_unsafe_sysctls)) return rejection;
-  if (auto rejection = reject_system(pod)) return rejection;
+  if (auto no = reject_sysctls(pod, allowed_unsafe_sysctls)) return no;
+  if (auto no = reject_system(pod)) return no;
   if (check_fit) {
     if (auto rejection = check_fit(pod)) return rejection;
   }
-  if (auto rejection = reject_apparmor(pod, modules)) return rejection;
+  if (auto no = reject_apparmor(pod, modules)) return no;
   return reject_selinux(pod, modules);
 }
 

@@ -13,7 +13,7 @@
 namespace berth::agent {
 namespace {
 
-PodRejection out_of(std::string_view resource, std::int64_t requested, std::int64_t used, std::int64_t capacity) {
+PodRejection short_of(std::string_view resource, std::int64_t requested, std::int64_t used, std::int64_t capacity) {
   const std::string name(resource);
   return {"OutOf" + name, "Node didn't have enough resource: " + name + ", requested: " + std::to_string(requested) +
                               ", used: " + std::to_string(used) + ", capacity: " + std::to_string(capacity)};
@@ -23,31 +23,31 @@ PodRejection failed(const std::string& predicate, const std::string& why) {
   return {predicate, "Predicate " + predicate + " failed: " + why};
 }
 
-std::optional<PodRejection> check_resources(const api::ResourceList& wanted, const NodeRoom& room) {
+std::optional<PodRejection> reject_amounts(const api::ResourceList& wanted, const NodeRoom& room) {
   const auto count = static_cast<std::int64_t>(room.pods.size()),
              most = api::amount_of(room.allocatable, "pods").value();
-  if (count + 1 > most) return out_of("pods", 1, count, most);
+  if (count + 1 > most) return short_of("pods", 1, count, most);
   const api::ResourceList used = room.used();
-  auto check = [&](std::string_view name) -> std::optional<PodRejection> {
-    const api::Quantity requested = api::amount_of(wanted, name), used_amount = api::amount_of(used, name),
-                        capacity = api::amount_of(room.allocatable, name);
-    if (requested.sign() <= 0 || requested + used_amount <= capacity) return std::nullopt;
-    return out_of(name, api::shown_amount(name, requested), api::shown_amount(name, used_amount),
-                  api::shown_amount(name, capacity));
+  auto look_at = [&](std::string_view name) -> std::optional<PodRejection> {
+    const api::Quantity asked = api::amount_of(wanted, name), taken = api::amount_of(used, name),
+                        there = api::amount_of(room.allocatable, name);
+    if (asked.sign() <= 0 || asked + taken <= there) return std::nullopt;
+    return short_of(name, api::shown_amount(name, asked), api::shown_amount(name, taken),
+                    api::shown_amount(name, there));
   };
   for (const char* name : {"cpu", "memory", "ephemeral-storage"}) {
-    if (auto rejection = check(name)) return rejection;
+    if (auto no = look_at(name)) return no;
   }
   for (const auto& [name, quantity] : wanted) {
     // Resources that the node does not report are not checked.
     const bool ordinary = name == "cpu" || name == "memory" || name == "ephemeral-storage";
     if (ordinary || !room.allocatable.contains(name)) continue;
-    if (auto rejection = check(name)) return rejection;
+    if (auto no = look_at(name)) return no;
   }
   return std::nullopt;
 }
 
-bool matches_node(const Value& spec, const Value& object) {
+bool chosen(const Value& spec, const Value& object) {
   for (const auto& [key, value] : spec["nodeSelector"].entries()) {
     const Value* found = api::labels_of(object).find(key);
     if (!found || *found != value) return false;
@@ -56,13 +56,13 @@ bool matches_node(const Value& spec, const Value& object) {
       spec["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"], object);
 }
 
-void add_host_ports(const Value& container, std::vector<Value>& out) {
+void add_host_ports(const Value& container, std::vector<Value>& to) {
   for (const Value& port : container["ports"]) {
-    if (port["hostPort"].as_int() > 0) out.push_back(port);
+    if (port["hostPort"].as_int() > 0) to.push_back(port);
   }
 }
 
-bool conflict(const Value& a, const Value& b) {
+bool clash(const Value& a, const Value& b) {
   if (a["hostPort"].as_int() != b["hostPort"].as_int() ||
       a["protocol"].as_string("TCP") != b["protocol"].as_string("TCP"))
     return false;
@@ -73,14 +73,14 @@ bool conflict(const Value& a, const Value& b) {
   return address(a) == address(b) || address(a) == "0.0.0.0" || address(b) == "0.0.0.0";
 }
 
-bool ports_free(const std::vector<Value>& ports, const NodeRoom& room) {
-  return std::none_of(room.pods.begin(), room.pods.end(), [&ports](const auto& other) {
-    return std::find_first_of(ports.begin(), ports.end(), other->host_ports.begin(), other->host_ports.end(),
-                              conflict) != ports.end();
+bool ports_free(const std::vector<Value>& ours, const NodeRoom& room) {
+  return std::none_of(room.pods.begin(), room.pods.end(), [&ours](const auto& other) {
+    return std::find_first_of(ours.begin(), ours.end(), other->host_ports.begin(), other->host_ports.end(), clash) !=
+           ours.end();
   });
 }
 
-bool has_untolerated_taint(const Value& spec, const Value& object) {
+bool driven_out(const Value& spec, const Value& object) {
   for (const Value& taint : object["spec"]["taints"]) {
     if (taint["effect"].as_string() == controllers::kNoExecute && !controllers::tolerated(spec["tolerations"], taint))
       return true;
@@ -109,13 +109,13 @@ api::ResourceList NodeRoom::used() const {
 
 std::optional<PodRejection> reject_unfit(const Value& pod, const NodeRoom& room) {
   const PodRoom wanted = room_of(pod);
-  if (auto rejection = check_resources(wanted.requests, room)) return rejection;
-  const bool node_known = !room.node.is_null();
-  if (node_known && !matches_node(pod["spec"], room.node))
+  if (auto no = reject_amounts(wanted.requests, room)) return no;
+  const bool known = !room.node.is_null();
+  if (known && !chosen(pod["spec"], room.node))
     return failed("NodeAffinity", "node(s) didn't match Pod's node affinity/selector");
   if (!ports_free(wanted.host_ports, room))
     return failed("NodePorts", "node(s) didn't have free ports for the requested pod ports");
-  if (node_known && has_untolerated_taint(pod["spec"], room.node))
+  if (known && driven_out(pod["spec"], room.node))
     return failed("TaintToleration", "node(s) had taints that the pod didn't tolerate");
   return std::nullopt;
 }

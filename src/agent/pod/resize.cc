@@ -37,18 +37,18 @@ Value grant_of(const Value& spec) {
 Value with_grant(Value pod, const Value& grant) {
   if (!grant.is_object() || grant_of(pod["spec"]) == grant) return pod;
   Value& spec = pod.mut("spec");
-  auto set_resources = [](Value& owner, const Value& resources) {
+  auto put = [](Value& owner, const Value& resources) {
     if (resources.is_object()) {
       owner.set("resources", resources);
     } else if (owner.contains("resources")) {
       owner.erase("resources");
     }
   };
-  set_resources(spec, grant["pod"]);
+  put(spec, grant["pod"]);
   for (const char* list : {"containers", "initContainers"}) {
     for (std::size_t i = 0; i < spec[list].size(); ++i) {
       const std::string name = spec[list][i]["name"].str();
-      set_resources(spec.mut(list).mut(i), grant["containers"][name]);
+      put(spec.mut(list).mut(i), grant["containers"][name]);
     }
   }
   return pod;
@@ -75,22 +75,22 @@ bool resize_restarts(const Value& container, const Value& from, const Value& to)
 
 std::optional<ResizeRefusal> refuse_resize(const Value& pod, const api::ResourceList& allocatable,
                                            const api::ResourceList& used) {
-  const api::ResourceList requests = api::pod_resources(pod, "requests");
+  const api::ResourceList wanted = api::pod_resources(pod, "requests");
   for (const char* name : {"memory", "cpu"}) {
-    const api::Quantity requested = api::amount_of(requests, name), capacity = api::amount_of(allocatable, name);
-    if (requested <= capacity) continue;
+    const api::Quantity asked = api::amount_of(wanted, name), there = api::amount_of(allocatable, name);
+    if (asked <= there) continue;
     return ResizeRefusal{"Infeasible", "Node didn't have enough capacity: " + std::string(name) +
-                                           ", requested: " + std::to_string(api::shown_amount(name, requested)) +
-                                           ", capacity: " + std::to_string(api::shown_amount(name, capacity))};
+                                           ", requested: " + std::to_string(api::shown_amount(name, asked)) +
+                                           ", capacity: " + std::to_string(api::shown_amount(name, there))};
   }
   for (const char* name : {"cpu", "memory"}) {
-    const api::Quantity requested = api::amount_of(requests, name), capacity = api::amount_of(allocatable, name),
-                        used_amount = api::amount_of(used, name);
-    if (requested.sign() == 0 || requested + used_amount <= capacity) continue;
+    const api::Quantity asked = api::amount_of(wanted, name), there = api::amount_of(allocatable, name),
+                        taken = api::amount_of(used, name);
+    if (asked.sign() == 0 || asked + taken <= there) continue;
     return ResizeRefusal{"Deferred", "Node didn't have enough resource: " + std::string(name) +
-                                         ", requested: " + std::to_string(api::shown_amount(name, requested)) +
-                                         ", used: " + std::to_string(api::shown_amount(name, used_amount)) +
-                                         ", capacity: " + std::to_string(api::shown_amount(name, capacity))};
+                                         ", requested: " + std::to_string(api::shown_amount(name, asked)) +
+                                         ", used: " + std::to_string(api::shown_amount(name, taken)) +
+                                         ", capacity: " + std::to_string(api::shown_amount(name, there))};
   }
   return std::nullopt;
 }
@@ -105,20 +105,20 @@ Limits larger(const Limits& a, const Limits& b) {
 }
 
 std::string resize_text(std::string_view what, const Value& pod, const Value& grant, const std::string& failure) {
-  Value report = Value::object();
+  Value told = Value::object();
   for (const char* list : {"initContainers", "containers"}) {
     for (const Value& container : pod["spec"][list]) {
       const Value& resources = grant["containers"][container["name"].as_string()];
-      Value of_container = Value::object();
+      Value shown = Value::object();
       for (const char* which : {"limits", "requests"}) {
-        if (!resources[which].empty()) of_container.set(which, only(resources, which));
+        if (!resources[which].empty()) shown.set(which, only(resources, which));
       }
-      report.mut(list).push(Value::object({{"name", container["name"]}, {"resources", std::move(of_container)}}));
+      told.mut(list).push(Value::object({{"name", container["name"]}, {"resources", std::move(shown)}}));
     }
   }
-  report.set("generation", pod["metadata"]["generation"]);
-  if (!failure.empty()) report.set("error", failure);
-  return "Pod resize " + std::string(what) + ": " + json::encode(report);
+  told.set("generation", pod["metadata"]["generation"]);
+  if (!failure.empty()) told.set("error", failure);
+  return "Pod resize " + std::string(what) + ": " + json::encode(told);
 }
 
 }  // namespace berth::agent

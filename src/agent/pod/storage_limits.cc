@@ -123,8 +123,8 @@ bool is_critical(const Value& pod) { return pod["spec"]["priority"].as_int() >= 
 std::optional<std::size_t> choose_victim(const std::vector<EvictionCandidate>& candidates, const std::string& resource,
                                          std::int64_t least) {
   auto rank = [&](const EvictionCandidate& one) {
-    std::int64_t used = amount(one.use, resource), request = resource == kStorage ? requested(one.pod) : 0;
-    return std::tuple(used > request, -one.pod["spec"]["priority"].as_int(), used - request);
+    std::int64_t used = amount(one.use, resource), asked = resource == kStorage ? requested(one.pod) : 0;
+    return std::tuple(used > asked, -one.pod["spec"]["priority"].as_int(), used - asked);
   };
   std::optional<std::size_t> best;
   for (std::size_t i = 0; i < candidates.size(); ++i) {
@@ -142,10 +142,10 @@ std::string shortage_message(const EvictionCandidate& victim, const std::string&
   for (const Value& c : victim.pod["spec"]["containers"]) {
     auto used = victim.use.containers.find(c["name"].str());
     if (used == victim.use.containers.end()) continue;
-    api::Quantity request = quantity_of(c["resources"]["requests"], kStorage).value_or(api::Quantity());
-    if (api::Quantity::of(used->second.bytes) <= request) continue;
+    api::Quantity asked = quantity_of(c["resources"]["requests"], kStorage).value_or(api::Quantity());
+    if (api::Quantity::of(used->second.bytes) <= asked) continue;
     out += "Container " + c["name"].str() + " was using " + binary(used->second.bytes / 1024 * 1024) + ", request is " +
-           request.to_string() + ", has larger consumption of " + resource + ". ";
+           asked.to_string() + ", has larger consumption of " + resource + ". ";
   }
   return out;
 }

@@ -100,7 +100,7 @@ class Probe final : public ProbeConnection {
     Duration left = std::max<Duration>(deadline_ - loop_.monotonic(), 1ms);
     if (url.scheme == "https") return ask_securely(left);
     exchange_ = start_http_exchange(loop_, {url.host, url.port}, request(), left,
-                                    [this](Result<http::Response> answer) { on_answer(std::move(answer)); });
+                                    [this](Result<http::Response> answer) { take(std::move(answer)); });
   }
 
   std::string host_header() const {
@@ -144,15 +144,15 @@ class Probe final : public ProbeConnection {
         },
         [this](std::string_view data) {
           answer_.body.append(data.substr(0, kMostProbeBody - std::min(kMostProbeBody, answer_.body.size())));
-          if (answer_.body.size() >= kMostProbeBody) on_answer(answer_);
+          if (answer_.body.size() >= kMostProbeBody) take(answer_);
         },
         [this](Status end) {
-          if (end.ok()) return on_answer(answer_);
-          on_answer(error(has_head_ ? Code::kUnknown : Code::kUnavailable, end.error().message));
+          if (end.ok()) return take(answer_);
+          take(error(has_head_ ? Code::kUnknown : Code::kUnavailable, end.error().message));
         });
   }
 
-  void on_answer(Result<http::Response> answer) {
+  void take(Result<http::Response> answer) {
     exchange_.reset();
     stream_.reset();
     secure_.reset();
@@ -236,15 +236,15 @@ std::string probe_url(const std::string& scheme, const std::string& host, int po
       target += static_cast<char>(c);
     }
   }
-  std::string authority = host.find(':') == std::string::npos ? host : "[" + host + "]";
-  return scheme + "://" + authority + ":" + std::to_string(port) + target;
+  std::string place = host.find(':') == std::string::npos ? host : "[" + host + "]";
+  return scheme + "://" + place + ":" + std::to_string(port) + target;
 }
 
 std::optional<std::string> resolve_url(const std::string& base, const std::string& location) {
   ParsedUri from(base), to(location);
-  ParsedUri resolved(from, to);
-  if (!resolved) return std::nullopt;
-  return resolved.text();
+  ParsedUri whole(from, to);
+  if (!whole) return std::nullopt;
+  return whole.text();
 }
 
 std::unique_ptr<ProbeConnection> start_http_probe(Loop& loop, HttpProbe probe, Duration timeout,

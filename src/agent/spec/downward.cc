@@ -11,10 +11,10 @@
 namespace berth::agent {
 namespace {
 
-constexpr std::int64_t kReservedMemory = 100 << 20;  // of the node's memory, not allocatable (node_object.cc)
+constexpr std::int64_t kKeptMemory = 100 << 20;  // of the node's memory, not allocatable (node_object.cc)
 
 // Labels or annotations as text: a="1"\nb="2", sorted by key.
-std::string map_text(const Value& map) {
+std::string whole_map(const Value& map) {
   std::string out;
   for (auto [key, value] : map.entries()) {
     if (!out.empty()) out += "\n";
@@ -39,7 +39,7 @@ Result<std::string> field_value(const PodContext& context, const std::string& pa
   const Value& metadata = pod["metadata"];
   for (const char* map : {"labels", "annotations"}) {
     std::string prefix = std::string("metadata.") + map;
-    if (path == prefix) return map_text(metadata[map]);
+    if (path == prefix) return whole_map(metadata[map]);
     if (path.starts_with(prefix + "['") && path.ends_with("']")) {
       return metadata[map][path.substr(prefix.size() + 2, path.size() - prefix.size() - 4)].str();
     }
@@ -65,14 +65,14 @@ Result<std::string> resource_value(const PodContext& context, const Value& selec
   std::string of(parts.after);
   bool limit = parts.before == "limits";
   api::Quantity divisor = api::Quantity::of(1);
-  if (auto parsed = api::Quantity::parse(selector["divisor"].as_string()); parsed.ok() && parsed->sign() > 0)
-    divisor = *parsed;
+  if (auto given = api::Quantity::parse(selector["divisor"].as_string()); given.ok() && given->sign() > 0)
+    divisor = *given;
   const Value& list = (*container)["resources"][limit ? "limits" : "requests"];
-  auto quantity = api::Quantity::parse(list[of].as_string());
-  api::Quantity amount = quantity.ok() ? *quantity : api::Quantity();
-  if (limit && !quantity.ok()) {
+  auto asked = api::Quantity::parse(list[of].as_string());
+  api::Quantity amount = asked.ok() ? *asked : api::Quantity();
+  if (limit && !asked.ok()) {
     if (of == "cpu") amount = api::Quantity::of(::sysconf(_SC_NPROCESSORS_ONLN));
-    if (of == "memory") amount = api::Quantity::of(std::max<std::int64_t>(0, node_memory_bytes() - kReservedMemory));
+    if (of == "memory") amount = api::Quantity::of(std::max<std::int64_t>(0, node_memory_bytes() - kKeptMemory));
   }
   if (of == "cpu") {
     std::int64_t by = divisor.milli_value();

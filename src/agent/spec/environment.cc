@@ -14,18 +14,18 @@ namespace {
 
 constexpr std::string_view kPath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-struct ReferredObject {
+struct Referred {
   const Value* object = nullptr;  // null where it is missing and optional
 };
 
 // The object of a reference; an error with kubelet's text where it is missing and not optional.
-Result<ReferredObject> find_referred(const PodContext& pod, const api::Resource& resource, const Value& reference) {
+Result<Referred> referred(const PodContext& pod, const api::Resource& resource, const Value& reference) {
   bool secret = resource == api::resources::kSecrets;
   api::Name name{std::string(api::namespace_of(pod.pod)), reference["name"].str()};
   if (!pod.services.objects.known(resource, name)) return error(Code::kUnavailable, "waiting for " + name.to_string());
   const Value& object = pod.services.objects.get(resource, name);
-  if (!object.is_null()) return ReferredObject{&object};
-  if (reference["optional"].as_bool()) return ReferredObject{};
+  if (!object.is_null()) return Referred{&object};
+  if (reference["optional"].as_bool()) return Referred{};
   return error(Code::kNotFound, (secret ? "secret " : "configmap ") + quoted(name.name) + " not found");
 }
 
@@ -65,8 +65,8 @@ Result<std::optional<std::string>> value_from(const PodContext& pod, const Value
   if (!from["fileKeyRef"].is_null()) return value_of_file(pod, from["fileKeyRef"]);
   bool secret = !from["secretKeyRef"].is_null();
   const Value& reference = from[secret ? "secretKeyRef" : "configMapKeyRef"];
-  BERTH_ASSIGN(ReferredObject found,
-               find_referred(pod, secret ? api::resources::kSecrets : api::resources::kConfigMaps, reference));
+  BERTH_ASSIGN(Referred found,
+               referred(pod, secret ? api::resources::kSecrets : api::resources::kConfigMaps, reference));
   if (!found.object) return std::optional<std::string>();
   std::string key = reference["key"].str();
   if (!(*found.object)["data"].contains(key)) {
@@ -155,8 +155,8 @@ Result<Variables> container_variables(const PodContext& pod, const Value& contai
   for (const Value& from : container["envFrom"]) {
     bool secret = !from["secretRef"].is_null();
     const Value& reference = from[secret ? "secretRef" : "configMapRef"];
-    BERTH_ASSIGN(ReferredObject found,
-                 find_referred(pod, secret ? api::resources::kSecrets : api::resources::kConfigMaps, reference));
+    BERTH_ASSIGN(Referred found,
+                 referred(pod, secret ? api::resources::kSecrets : api::resources::kConfigMaps, reference));
     if (!found.object) continue;
     for (auto [key, value] : (*found.object)["data"].entries()) {
       BERTH_ASSIGN(std::string text, value_in(*found.object, key, secret));

@@ -78,14 +78,14 @@ int oom_score(const Value& pod, const Value& container, std::int64_t node_memory
   std::string_view qos = pod["status"]["qosClass"].as_string();
   if (qos == "Guaranteed") return -997;
   if (qos != "Burstable") return 1000;
-  const auto memory_request = [](const Value& c) { return quantity(c["resources"]["requests"], "memory").value(); };
+  const auto asked_by = [](const Value& c) { return quantity(c["resources"]["requests"], "memory").value(); };
   const Value& spec = pod["spec"];
-  std::int64_t request = memory_request(container);
+  std::int64_t asked = asked_by(container);
   if (api::is_sidecar(container)) {
     // A sidecar must not be killed before all main containers: its score is at most that of the smallest request.
     std::int64_t least = std::numeric_limits<std::int64_t>::max();
-    for (const Value& c : spec["containers"]) least = std::min(least, memory_request(c));
-    if (!spec["containers"].empty()) request = std::max(request, least);
+    for (const Value& c : spec["containers"]) least = std::min(least, asked_by(c));
+    if (!spec["containers"].empty()) asked = std::max(asked, least);
   }
   if (const Value& own = spec["resources"]["requests"]["memory"]; !own.is_null()) {
     // A request at pod level beyond the containers' requests is shared equally between them.
@@ -93,13 +93,13 @@ int oom_score(const Value& pod, const Value& container, std::int64_t node_memory
     for (const char* field : {"containers", "initContainers"}) {
       for (const Value& c : spec[field]) {
         if (std::string_view(field) == "initContainers" && !api::is_sidecar(c)) continue;
-        rest -= memory_request(c);
+        rest -= asked_by(c);
         ++sharing;
       }
     }
-    if (rest > 0 && sharing > 0) request += rest / sharing;
+    if (rest > 0 && sharing > 0) asked += rest / sharing;
   }
-  std::int64_t score = 1000 - (1000 * request) / std::max<std::int64_t>(1, node_memory);
+  std::int64_t score = 1000 - (1000 * asked) / std::max<std::int64_t>(1, node_memory);
   return static_cast<int>(std::clamp<std::int64_t>(score, 3, 999));
 }
 

@@ -79,19 +79,19 @@ const Value& setting(const Value& pod, const Value& container, const char* name)
 Status check_non_root(const Value& pod, const Value& container, const std::string& image_user,
                       const std::string& where) {
   if (!setting(pod, container, "runAsNonRoot").as_bool()) return {};
-  std::string where_text = " (pod: " + quoted(where) + ", container: " + container["name"].str() + ")";
+  std::string place = " (pod: " + quoted(where) + ", container: " + container["name"].str() + ")";
   const Value& user = setting(pod, container, "runAsUser");
   if (user.is_int()) {
-    if (user.as_int() == 0) return error(Code::kInvalid, "container's runAsUser breaks non-root policy" + where_text);
+    if (user.as_int() == 0) return error(Code::kInvalid, "container's runAsUser breaks non-root policy" + place);
     return {};
   }
   std::string name(cut(image_user, ":").before);
-  if (name.empty()) return error(Code::kInvalid, "container has runAsNonRoot and image will run as root" + where_text);
+  if (name.empty()) return error(Code::kInvalid, "container has runAsNonRoot and image will run as root" + place);
   auto number = parse_int(name);
   if (!number.ok())
     return error(Code::kInvalid, "container has runAsNonRoot and image has non-numeric user (" + name +
-                                     "), cannot verify user is non-root" + where_text);
-  if (*number == 0) return error(Code::kInvalid, "container has runAsNonRoot and image will run as root" + where_text);
+                                     "), cannot verify user is non-root" + place);
+  if (*number == 0) return error(Code::kInvalid, "container has runAsNonRoot and image will run as root" + place);
   return {};
 }
 
@@ -118,23 +118,23 @@ Result<std::vector<std::string>> resolve_capabilities(const Value& capabilities)
         return error(Code::kInternal, "unknown capability " + quoted(name.as_string()) + " to " + list);
     }
   }
-  std::set<std::string> granted(default_capabilities().begin(), default_capabilities().end());
+  std::set<std::string> held(default_capabilities().begin(), default_capabilities().end());
   auto all = all_capabilities();
   bool drop_all = false;
   for (const Value& name : capabilities["drop"]) drop_all = drop_all || upper_capability(name.as_string()) == "ALL";
-  if (drop_all) granted.clear();
+  if (drop_all) held.clear();
   for (const Value& name : capabilities["add"]) {
     std::string one = upper_capability(name.as_string());
     if (one == "ALL") {
-      granted.insert(all.begin(), all.end());
+      held.insert(all.begin(), all.end());
     } else {
-      granted.insert(one);
+      held.insert(one);
     }
   }
-  for (const Value& name : capabilities["drop"]) granted.erase(upper_capability(name.as_string()));
+  for (const Value& name : capabilities["drop"]) held.erase(upper_capability(name.as_string()));
   // A capability outside this process's bounding set cannot be granted.
   std::vector<std::string> out;
-  for (const auto& one : granted) {
+  for (const auto& one : held) {
     if (std::find(all.begin(), all.end(), one) != all.end()) out.push_back(one);
   }
   return out;

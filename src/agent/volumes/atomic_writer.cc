@@ -30,12 +30,12 @@ bool holds(const RootedDir& directory, const Payload& payload) {
     if (!at.ok() || (at->st_mode & 07777) != content.mode) return false;
   }
   // And no other files.
-  std::set<std::string> expected, names;
-  for (const auto& [path, content] : payload) expected.insert(first_part(path));
+  std::set<std::string> wanted, names;
+  for (const auto& [path, content] : payload) wanted.insert(first_part(path));
   auto there = data->list();
   if (!there.ok()) return false;
   names.insert(there->begin(), there->end());
-  return names == expected;
+  return names == wanted;
 }
 
 // Sets mode and owning group of a directory of the volume.
@@ -49,12 +49,10 @@ Status set_directory_access(const RootedDir& directory, mode_t mode, std::int64_
 
 Status write_files(const RootedDir& directory, const Payload& payload, std::int64_t group) {
   BERTH_TRY(set_directory_access(directory, 0755, group));
-  auto set_access = [group](const RootedDir& made, const std::string&) {
-    return set_directory_access(made, 0755, group);
-  };
+  auto give = [group](const RootedDir& made, const std::string&) { return set_directory_access(made, 0755, group); };
   for (const auto& [path, content] : payload) {
     if (auto slash = path.rfind('/'); slash != std::string::npos)
-      BERTH_TRY(directory.make_directories(path.substr(0, slash), 0755, Links::kNone, set_access));
+      BERTH_TRY(directory.make_directories(path.substr(0, slash), 0755, Links::kNone, give));
     BERTH_TRY(directory.write_file(path, content.bytes, content.mode, Links::kNone));
     if (group < 0 && content.owner < 0) continue;
     BERTH_ASSIGN(Fd file, directory.open(path, O_PATH, Links::kNone));
@@ -95,16 +93,16 @@ Status write_atomically(const std::string& directory, const Payload& payload, st
   BERTH_TRY(write_files(files, payload, group));
   auto before = root.read_link(kData);
   BERTH_TRY(root.replace_symlink(kData, fresh));
-  std::set<std::string> expected;
-  for (const auto& [path, content] : payload) expected.insert(first_part(path));
-  for (const auto& name : expected) {
+  std::set<std::string> wanted;
+  for (const auto& [path, content] : payload) wanted.insert(first_part(path));
+  for (const auto& name : wanted) {
     std::string target = std::string(kData) + "/" + name;
     auto link = root.read_link(name);
     if (!link.ok() || *link != target) BERTH_TRY(root.replace_symlink(name, target));
   }
   BERTH_ASSIGN(auto names, root.list());
   for (const auto& name : names) {
-    if (!name.starts_with("..") && !expected.contains(name)) (void)root.remove_file(name);
+    if (!name.starts_with("..") && !wanted.contains(name)) (void)root.remove_file(name);
   }
   if (before.ok() && *before != fresh && before->find('/') == std::string::npos) return root.remove_tree(*before);
   return {};

@@ -12,7 +12,7 @@
 namespace berth::agent {
 namespace {
 
-struct ClaimVolume {
+struct Wanted {
   std::string volume, claim;
   bool read_only = false, ephemeral = false;
 };
@@ -22,16 +22,16 @@ class Claims final : public PodHook {
   std::string_view name() const override { return "claims"; }
 
   void prepare(PodContext& pod, HookDone done) override {
-    auto claims = std::make_shared<std::vector<ClaimVolume>>();
+    auto wanted = std::make_shared<std::vector<Wanted>>();
     for (const Value& volume : pod.pod["spec"]["volumes"]) {
       std::string name = volume["name"].str();
       if (const Value& source = volume["persistentVolumeClaim"]; !source.is_null()) {
-        claims->push_back({name, source["claimName"].str(), source["readOnly"].as_bool(), false});
+        wanted->push_back({name, source["claimName"].str(), source["readOnly"].as_bool(), false});
       } else if (!volume["ephemeral"].is_null()) {
-        claims->push_back({name, std::string(api::name_of(pod.pod)) + "-" + name, false, true});
+        wanted->push_back({name, std::string(api::name_of(pod.pod)) + "-" + name, false, true});
       }
     }
-    prepare_from(pod, std::move(claims), 0, std::move(done));
+    next(pod, std::move(wanted), 0, std::move(done));
   }
 
   void cleanup(PodContext& pod, HookDone done) override {
@@ -53,15 +53,15 @@ class Claims final : public PodHook {
   }
 
  private:
-  void prepare_from(PodContext& pod, std::shared_ptr<std::vector<ClaimVolume>> claims, std::size_t at, HookDone done) {
-    if (at == claims->size()) return done(std::nullopt);
-    const ClaimVolume& one = (*claims)[at];
+  void next(PodContext& pod, std::shared_ptr<std::vector<Wanted>> wanted, std::size_t at, HookDone done) {
+    if (at == wanted->size()) return done(std::nullopt);
+    const Wanted& one = (*wanted)[at];
     std::string ns(api::namespace_of(pod.pod));
     api::Name claim{ns, one.claim};
     auto shared = std::make_shared<HookDone>(std::move(done));
     pod.services.client.get(
-        api::resources::kPersistentVolumeClaims, claim, [this, &pod, claims, at, claim, shared](Result<Value> found) {
-          const ClaimVolume& one = (*claims)[at];
+        api::resources::kPersistentVolumeClaims, claim, [this, &pod, wanted, at, claim, shared](Result<Value> found) {
+          const Wanted& one = (*wanted)[at];
           if (!found.ok())
             return (*shared)(failed(one, "error processing PVC " + claim.to_string() + ": " + found.error().message));
           if (one.ephemeral && !api::is_controlled_by(*found, pod.uid())) {
@@ -76,62 +76,61 @@ class Claims final : public PodHook {
           if (api::is_terminating(*found) && pod.record.claims.empty()) {
             return (*shared)(failed(one, "error processing PVC " + claim.to_string() + ": PVC is being deleted"));
           }
-          read_volume(pod, claims, at, *found, shared);
+          read_volume(pod, wanted, at, *found, shared);
         });
   }
 
-  void read_volume(PodContext& pod, std::shared_ptr<std::vector<ClaimVolume>> claims, std::size_t at,
-                   const Value& claim, std::shared_ptr<HookDone> done) {
+  void read_volume(PodContext& pod, std::shared_ptr<std::vector<Wanted>> wanted, std::size_t at, const Value& claim,
+                   std::shared_ptr<HookDone> done) {
     std::string volume_name = claim["spec"]["volumeName"].str();
     std::string claim_uid(api::uid_of(claim));
     pod.services.client.get(
         api::resources::kPersistentVolumes, api::Name{"", volume_name},
-        [this, &pod, claims, at, claim_uid, volume_name, done](Result<Value> volume) {
-          const ClaimVolume& one = (*claims)[at];
+        [this, &pod, wanted, at, claim_uid, volume_name, done](Result<Value> volume) {
+          const Wanted& one = (*wanted)[at];
           if (!volume.ok()) return (*done)(failed(one, volume.error().message));
           if ((*volume)["spec"]["claimRef"]["uid"].as_string() != claim_uid) {
             return (*done)(failed(one, "volume " + volume_name + " is bound to another claim (uid " +
                                            (*volume)["spec"]["claimRef"]["uid"].str() + ", not " + claim_uid + ")"));
           }
-          mount(pod, claims, at, *volume, done);
+          mount(pod, wanted, at, *volume, done);
         });
   }
 
-  void mount(PodContext& pod, std::shared_ptr<std::vector<ClaimVolume>> claims, std::size_t at, const Value& volume,
+  void mount(PodContext& pod, std::shared_ptr<std::vector<Wanted>> wanted, std::size_t at, const Value& volume,
              std::shared_ptr<HookDone> done) {
     std::string volume_name(api::name_of(volume));
     // Recorded before acquire(): after a crash in between, the clean-up releases the volume.
-    auto& recorded = pod.record.claims;
-    if (std::find(recorded.begin(), recorded.end(), volume_name) == recorded.end()) recorded.push_back(volume_name);
+    auto& claims = pod.record.claims;
+    if (std::find(claims.begin(), claims.end(), volume_name) == claims.end()) claims.push_back(volume_name);
     pod.services.volumes.acquire(
-        volume, pod.uid(), [this, &pod, claims, at, volume, volume_name, done](Result<std::string> path) {
-          const ClaimVolume& one = (*claims)[at];
+        volume, pod.uid(), [this, &pod, wanted, at, volume, volume_name, done](Result<std::string> path) {
+          const Wanted& one = (*wanted)[at];
           if (!path.ok()) return (*done)(mount_failure(volume_name, path.error().message));
           pod.volumes[one.volume] = PodVolume{*path, one.read_only};
-          annotate_disk(pod.services, volume,
-                        [this, &pod, claims, at, volume_name, path = *path, done](Status annotated) {
-                          if (!annotated.ok()) return (*done)(mount_failure(volume_name, annotated.error().message));
-                          set_ownership(pod, claims, at, volume_name, path, done);
-                        });
+          annotate_disk(pod.services, volume, [this, &pod, wanted, at, volume_name, path = *path, done](Status noted) {
+            if (!noted.ok()) return (*done)(mount_failure(volume_name, noted.error().message));
+            own(pod, wanted, at, volume_name, path, done);
+          });
         });
   }
 
-  void set_ownership(PodContext& pod, std::shared_ptr<std::vector<ClaimVolume>> claims, std::size_t at,
-                     const std::string& volume_name, const std::string& path, std::shared_ptr<HookDone> done) {
-    const ClaimVolume& one = (*claims)[at];
+  void own(PodContext& pod, std::shared_ptr<std::vector<Wanted>> wanted, std::size_t at, const std::string& volume_name,
+           const std::string& path, std::shared_ptr<HookDone> done) {
+    const Wanted& one = (*wanted)[at];
     VolumeOwnership ownership = one.read_only || pod.record.prepared ? VolumeOwnership{} : volume_ownership(pod.pod);
-    if (ownership.group < 0) return prepare_from(pod, claims, at + 1, std::move(*done));
+    if (ownership.group < 0) return next(pod, wanted, at + 1, std::move(*done));
     blocking(
         pod.services.runtime, [path, ownership] { return apply_ownership(path, ownership); },
-        [this, &pod, claims, at, volume_name, done](Status owned) {
+        [this, &pod, wanted, at, volume_name, done](Status owned) {
           if (!owned.ok())
             return (*done)(mount_failure(volume_name,
                                          "applyFSGroup failed for vol " + volume_name + ": " + owned.error().message));
-          prepare_from(pod, claims, at + 1, std::move(*done));
+          next(pod, wanted, at + 1, std::move(*done));
         });
   }
 
-  static HookFailure failed(const ClaimVolume& one, const std::string& why) {
+  static HookFailure failed(const Wanted& one, const std::string& why) {
     return {"FailedMount", "Unable to attach or mount volumes: unmounted volumes=[" + one.volume +
                                "], unattached volumes=[], failed to process volumes=[" + one.volume + "]: " + why};
   }

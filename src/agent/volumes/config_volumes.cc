@@ -74,13 +74,13 @@ class Collector {
       return;
     }
     for (const Value& item : source["items"]) {
-      std::string key = item["key"].str();
-      const Value* text = object["data"].find(key);
-      const Value* binary = object["binaryData"].find(key);
+      std::string wanted = item["key"].str();
+      const Value* text = object["data"].find(wanted);
+      const Value* binary = object["binaryData"].find(wanted);
       if (!text && !binary) {
         if (!optional)
           fail((secret ? "references non-existent secret key: " : "configmap references non-existent config key: ") +
-               key);
+               wanted);
         continue;
       }
       unsigned own = item["mode"].is_int() ? static_cast<unsigned>(item["mode"].as_int()) : mode;

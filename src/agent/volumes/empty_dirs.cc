@@ -36,24 +36,24 @@ class EmptyDirs final : public PodHook {
   std::string_view name() const override { return "empty directories"; }
 
   void prepare(PodContext& pod, HookDone done) override {
-    std::vector<EmptyDir> directories;
+    std::vector<EmptyDir> wanted;
     for (const Value& volume : pod.pod["spec"]["volumes"]) {
       const Value& source = volume["emptyDir"];
       if (source.is_null()) continue;
       EmptyDir one{empty_dir_path(pod.directory, volume["name"].str()), source["medium"].as_string() == "Memory", 0};
       if (one.memory) one.size = memory_volume_size(pod.pod, source, allocatable_memory(node_memory_bytes()));
       pod.volumes[volume["name"].str()] = PodVolume{one.path, false};
-      directories.push_back(std::move(one));
+      wanted.push_back(std::move(one));
     }
-    if (directories.empty()) return done(std::nullopt);
+    if (wanted.empty()) return done(std::nullopt);
     VolumeOwnership ownership = volume_ownership(pod.pod);
     blocking(
         pod.services.runtime,
-        [directories, ownership]() -> Status {
-          for (const auto& one : directories) BERTH_TRY(make(one, ownership));
+        [wanted, ownership]() -> Status {
+          for (const auto& one : wanted) BERTH_TRY(make(one, ownership));
           return {};
         },
-        [done = std::move(done), first = directories.front().path](Status made) {
+        [done = std::move(done), first = wanted.front().path](Status made) {
           if (!made.ok()) return done(mount_failure(first.substr(first.rfind('/') + 1), made.error().message));
           done(std::nullopt);
         });

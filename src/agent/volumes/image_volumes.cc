@@ -13,22 +13,22 @@ class ImageVolumes final : public PodHook {
  public:
   std::string_view name() const override { return "image volumes"; }
 
-  void prepare(PodContext& pod, HookDone done) override { prepare_from(pod, 0, std::move(done)); }
+  void prepare(PodContext& pod, HookDone done) override { next(pod, 0, std::move(done)); }
 
  private:
-  void prepare_from(PodContext& pod, std::size_t at, HookDone done) {
+  void next(PodContext& pod, std::size_t at, HookDone done) {
     const Value& volumes = pod.pod["spec"]["volumes"];
     while (at < volumes.size() && volumes[at]["image"].is_null()) ++at;
     if (at >= volumes.size()) return done(std::nullopt);
     const Value& source = volumes[at]["image"];
     std::string name = volumes[at]["name"].str();
     // ImageStep takes image and pull policy from a container.
-    Value container =
+    Value wanted =
         Value::object({{"name", name}, {"image", source["reference"]}, {"imagePullPolicy", source["pullPolicy"]}});
-    auto emit = [&pod](std::string_view type, std::string_view reason, std::string_view message) {
+    auto tell = [&pod](std::string_view type, std::string_view reason, std::string_view message) {
       pod.services.events.event(pod.pod, type, reason, message);
     };
-    steps_[name].run(pod, container, emit,
+    steps_[name].run(pod, wanted, tell,
                      [this, &pod, at, name, done = std::move(done)](ImageStep::Outcome outcome) mutable {
                        if (!outcome.image) return done(mount_failure(name, outcome.reason + ": " + outcome.message));
                        mount(pod, at, name, *outcome.image, std::move(done));
@@ -48,7 +48,7 @@ class ImageVolumes final : public PodHook {
     blocking(pod.services.runtime, work, [this, &pod, at, name, path, done = std::move(done)](Status mounted) mutable {
       if (!mounted.ok()) return done(mount_failure(name, mounted.error().message));
       pod.volumes[name] = PodVolume{path, true, true};
-      prepare_from(pod, at + 1, std::move(done));
+      next(pod, at + 1, std::move(done));
     });
   }
 

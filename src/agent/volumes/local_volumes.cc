@@ -32,14 +32,14 @@ namespace berth::agent {
 namespace {
 
 using controllers::kOvercommit;
-using controllers::least_volume_size;
+using controllers::min_volume_size;
 
 constexpr std::int64_t kBlock = 4096;
 constexpr const char* kTrash = "trash";
 // EXT4_IOC_RESIZE_FS, which the kernel's exported headers leave out.
 constexpr unsigned long kExt4Resize = _IOW('f', 16, std::uint64_t);
 
-struct VolumeFiles {
+struct Place {
   std::string root, name;
   std::string directory() const { return root + "/" + name; }
   std::string disk() const { return directory() + "/disk.img"; }
@@ -92,9 +92,8 @@ std::int64_t outstanding_bytes(const std::string& root) {
     if (!names.ok()) continue;
     for (const auto& name : *names) {
       struct stat file {};
-      if (::stat(VolumeFiles{directory, name}.disk().c_str(), &file) != 0 || allocated_bytes(file) >= file.st_size)
-        continue;
-      auto identity = read_identity(VolumeFiles{directory, name}.identity());
+      if (::stat(Place{directory, name}.disk().c_str(), &file) != 0 || allocated_bytes(file) >= file.st_size) continue;
+      auto identity = read_identity(Place{directory, name}.identity());
       if (!identity.ok() || !identity->overcommit) sum += file.st_size - allocated_bytes(file);
     }
   }
@@ -102,14 +101,14 @@ std::int64_t outstanding_bytes(const std::string& root) {
 }
 
 // `more`: bytes that are about to be allocated.
-Status check_free_space(const VolumeFiles& files, std::int64_t size, std::int64_t more, bool overcommit) {
-  DiskSpace space = read_disk_space(files.root);
+Status check_free_space(const Place& place, std::int64_t size, std::int64_t more, bool overcommit) {
+  DiskSpace space = read_disk_space(place.root);
   if (fault::hit("volumes.full")) space.free = 0;
-  std::int64_t reserved = kept_from_volumes(space);
-  std::int64_t free = std::max<std::int64_t>(0, space.free - outstanding_bytes(files.root));
-  if (free >= reserved && (overcommit || free - reserved >= more)) return {};
-  std::string text = "no room for " + std::to_string(size) + " bytes: the disk of " + files.root + " has " +
-                     rough_size(free) + " left, of which " + rough_size(reserved) +
+  std::int64_t kept = kept_from_volumes(space);
+  std::int64_t free = std::max<std::int64_t>(0, space.free - outstanding_bytes(place.root));
+  if (free >= kept && (overcommit || free - kept >= more)) return {};
+  std::string text = "no room for " + std::to_string(size) + " bytes: the disk of " + place.root + " has " +
+                     rough_size(free) + " left, of which " + rough_size(kept) +
                      " are kept for the node. Free some space";
   if (!overcommit) {
     text += ", ask for less, or use a StorageClass with the parameter " + std::string(kOvercommit) +
@@ -142,28 +141,28 @@ std::mutex& space_mutex() {
   return mutex;
 }
 
-Status allocate_space(const VolumeFiles& files, const std::string& disk, std::int64_t before, std::int64_t size,
+Status allocate_space(const Place& place, const std::string& disk, std::int64_t before, std::int64_t size,
                       bool overcommit) {
   std::lock_guard lock(space_mutex());
-  BERTH_TRY(check_free_space(files, size, size - before, overcommit));
+  BERTH_TRY(check_free_space(place, size, size - before, overcommit));
   BERTH_TRY(set_file_size(disk, size));
-  Status allocated = overcommit ? Status() : allocate(disk, size);
-  if (!allocated.ok()) (void)!::truncate(disk.c_str(), before);
-  return allocated;
+  Status taken = overcommit ? Status() : allocate(disk, size);
+  if (!taken.ok()) (void)!::truncate(disk.c_str(), before);
+  return taken;
 }
 
 // Allocates the space of a disk file that is sparse or has lost part of its space. A failure is only logged: the data
 // is still readable.
-void restore_space(const VolumeFiles& files, std::int64_t size) {
+void restore_space(const Place& place, std::int64_t size) {
   struct stat file {};
-  if (::stat(files.disk().c_str(), &file) != 0 || allocated_bytes(file) >= size) return;
+  if (::stat(place.disk().c_str(), &file) != 0 || allocated_bytes(file) >= size) return;
   std::lock_guard lock(space_mutex());
   // `more` is 0: check_free_space() subtracts the holes of this file already.
-  Status allocated = check_free_space(files, size, 0, false);
-  if (allocated.ok()) allocated = allocate(files.disk(), size);
-  if (!allocated.ok()) {
+  Status held = check_free_space(place, size, 0, false);
+  if (held.ok()) held = allocate(place.disk(), size);
+  if (!held.ok()) {
     log_warning("volumes", "the disk has less space than this volume was promised",
-                {{"volume", files.name}, {"reason", allocated.error().message}});
+                {{"volume", place.name}, {"reason", held.error().message}});
   }
 }
 
@@ -174,18 +173,18 @@ Status sync_file(const std::string& path) {
 }
 
 // The topmost mount at the volume's mount point.
-Result<std::optional<MountEntry>> mounted_at(const VolumeFiles& files) {
+Result<std::optional<MountEntry>> mounted_at(const Place& place) {
   BERTH_ASSIGN(auto mounts, read_mounts());
   std::optional<MountEntry> found;
   for (auto& m : mounts) {
-    if (m.target == files.mount()) found = std::move(m);
+    if (m.target == place.mount()) found = std::move(m);
   }
   return found;
 }
 
-LocalVolume describe(const VolumeFiles& files, const DiskIdentity& identity, std::int64_t size, bool mounted) {
-  return LocalVolume{files.name,          size,        identity.file_system, mounted, mounted ? files.mount() : "",
-                     identity.overcommit, files.disk()};
+LocalVolume describe(const Place& place, const DiskIdentity& identity, std::int64_t size, bool mounted) {
+  return LocalVolume{place.name,          size,        identity.file_system, mounted, mounted ? place.mount() : "",
+                     identity.overcommit, place.disk()};
 }
 
 // --- Creating
@@ -216,9 +215,9 @@ Status make_file_system(const std::string& disk, const DiskIdentity& identity) {
   return {};
 }
 
-Status fill_directory(const VolumeFiles& files, const VolumeFiles& made, const DiskIdentity& identity) {
+Status fill_directory(const Place& place, const Place& made, const DiskIdentity& identity) {
   BERTH_TRY(make_directories(made.mount(), 0755));
-  BERTH_TRY(allocate_space(files, made.disk(), 0, identity.size_bytes, identity.overcommit));
+  BERTH_TRY(allocate_space(place, made.disk(), 0, identity.size_bytes, identity.overcommit));
   BERTH_TRY(make_file_system(made.disk(), identity));
   // Where the kernel cannot zero a range (tmpfs), mkfs punches holes: allocate again.
   if (!identity.overcommit) BERTH_TRY(allocate(made.disk(), identity.size_bytes));
@@ -227,45 +226,45 @@ Status fill_directory(const VolumeFiles& files, const VolumeFiles& made, const D
   return write_identity(made.identity(), identity);
 }
 
-Result<Outcome> existing_volume(const VolumeFiles& files, const std::string& claim_uid) {
-  auto identity = read_identity(files.identity());
-  if (!identity.ok()) return files.fail(Code::kConflict, "it exists, but is not usable: " + identity.error().message);
-  if (identity->claim_uid != claim_uid || identity->name != files.name) {
-    return files.fail(Code::kConflict, "it exists for claim " + identity->claim_uid + " (as " + identity->name +
+Result<Outcome> existing_volume(const Place& place, const std::string& claim_uid) {
+  auto identity = read_identity(place.identity());
+  if (!identity.ok()) return place.fail(Code::kConflict, "it exists, but is not usable: " + identity.error().message);
+  if (identity->claim_uid != claim_uid || identity->name != place.name) {
+    return place.fail(Code::kConflict, "it exists for claim " + identity->claim_uid + " (as " + identity->name +
                                            "), not for claim " + claim_uid);
   }
-  BERTH_ASSIGN(auto size, file_size(files.disk()));
-  BERTH_ASSIGN(auto mounted, mounted_at(files));
-  return Outcome{describe(files, *identity, size, mounted.has_value()), identity->grown_to < size};
+  BERTH_ASSIGN(auto size, file_size(place.disk()));
+  BERTH_ASSIGN(auto mounted, mounted_at(place));
+  return Outcome{describe(place, *identity, size, mounted.has_value()), identity->grown_to < size};
 }
 
-Result<Outcome> create_volume(const VolumeFiles& files, const VolumeRequest& request) {
-  BERTH_TRY(check_name(files.name));
-  if (path_exists(files.directory())) return existing_volume(files, request.claim_uid);
+Result<Outcome> create_volume(const Place& place, const VolumeRequest& request) {
+  BERTH_TRY(check_name(place.name));
+  if (path_exists(place.directory())) return existing_volume(place, request.claim_uid);
   std::string type = request.file_system.empty() ? "ext4" : request.file_system;
   if (type != "ext4" && type != "xfs") {
-    return files.fail(Code::kInvalid, "file system " + quoted(type) + " is not supported: \"ext4\" and \"xfs\" are");
+    return place.fail(Code::kInvalid, "file system " + quoted(type) + " is not supported: \"ext4\" and \"xfs\" are");
   }
   if (request.size_bytes <= 0) {
-    return files.fail(Code::kInvalid, "a size of " + std::to_string(request.size_bytes) + " bytes cannot be");
+    return place.fail(Code::kInvalid, "a size of " + std::to_string(request.size_bytes) + " bytes cannot be");
   }
-  std::int64_t size = round_up(std::max(request.size_bytes, least_volume_size(type)));
-  DiskIdentity identity{files.name, request.claim_uid, type, disk_uuid(request.claim_uid), disk_label(files.name), size,
+  std::int64_t size = round_up(std::max(request.size_bytes, min_volume_size(type)));
+  DiskIdentity identity{place.name, request.claim_uid, type, disk_uuid(request.claim_uid), disk_label(place.name), size,
                         size,       request.overcommit};
   // The same name at each attempt: error texts that contain it are equal, and their events are counted as one.
-  VolumeFiles making{files.root + "/" + kTrash, "new-" + files.name};
+  Place making{place.root + "/" + kTrash, "new-" + place.name};
   BERTH_TRY(remove_all(making.directory()));
-  Status made = fill_directory(files, making, identity);
+  Status made = fill_directory(place, making, identity);
   if (made.ok() &&
-      (fault::hit("volumes.rename") || ::rename(making.directory().c_str(), files.directory().c_str()) != 0)) {
-    made = errno_error("putting " + files.directory() + " in place");
+      (fault::hit("volumes.rename") || ::rename(making.directory().c_str(), place.directory().c_str()) != 0)) {
+    made = errno_error("putting " + place.directory() + " in place");
   }
   if (!made.ok()) {
-    if (Status removed = remove_all(making.directory()); !removed.ok()) log_warning("volumes", removed.error().message);
-    return files.in(made.error());
+    if (Status gone = remove_all(making.directory()); !gone.ok()) log_warning("volumes", gone.error().message);
+    return place.in(made.error());
   }
-  BERTH_TRY(sync_directory(files.root));
-  return Outcome{describe(files, identity, size, false), false};
+  BERTH_TRY(sync_directory(place.root));
+  return Outcome{describe(place, identity, size, false), false};
 }
 
 // --- Checking and mounting
@@ -276,217 +275,216 @@ std::string file_system_text(const std::string& type, const std::string& uuid, c
 }
 
 // " (that is volume b of claim c)" where the file system is that of another volume; otherwise empty.
-std::string owner_of(const VolumeFiles& files, const FileSystemInfo& found) {
-  auto names = list_directory(files.root);
+std::string owner_of(const Place& place, const FileSystemInfo& found) {
+  auto names = list_directory(place.root);
   if (!names.ok() || found.type.empty()) return "";
   for (const auto& name : *names) {
-    auto other = read_identity(VolumeFiles{files.root, name}.identity());
-    if (name != files.name && other.ok() && other->uuid == found.uuid && other->label == found.label) {
+    auto other = read_identity(Place{place.root, name}.identity());
+    if (name != place.name && other.ok() && other->uuid == found.uuid && other->label == found.label) {
       return " (that is volume " + other->name + " of claim " + other->claim_uid + ")";
     }
   }
   return "";
 }
 
-Status check_identity(const VolumeFiles& files, DiskIdentity& identity, const FileSystemInfo& found) {
-  if (identity.name != files.name) {
-    return files.fail(Code::kConflict,
+Status check_identity(const Place& place, DiskIdentity& identity, const FileSystemInfo& found) {
+  if (identity.name != place.name) {
+    return place.fail(Code::kConflict,
                       "its directory holds the disk of volume " + identity.name + " of claim " + identity.claim_uid);
   }
   if (found.type == identity.file_system && found.uuid == identity.uuid && found.label == identity.label) return {};
-  auto accepted = read_file(files.accept());
+  auto accepted = read_file(place.accept());
   if (found.type.empty() || !accepted.ok() || trim(*accepted) != found.uuid) {
     std::string text = "the disk is not the one made for it: expected claim " + identity.claim_uid + " (" +
                        file_system_text(identity.file_system, identity.uuid, identity.label) + "), found " +
-                       file_system_text(found.type, found.uuid, found.label) + owner_of(files, found);
-    if (!found.type.empty()) text += "; to use it all the same, write " + found.uuid + " to " + files.accept();
-    return files.fail(Code::kConflict, text);
+                       file_system_text(found.type, found.uuid, found.label) + owner_of(place, found);
+    if (!found.type.empty()) text += "; to use it all the same, write " + found.uuid + " to " + place.accept();
+    return place.fail(Code::kConflict, text);
   }
   log_warning("volumes", "another disk was accepted",
-              {{"volume", files.name}, {"expected", identity.uuid}, {"found", found.uuid}});
+              {{"volume", place.name}, {"expected", identity.uuid}, {"found", found.uuid}});
   identity.file_system = found.type;
   identity.uuid = found.uuid;
   identity.label = found.label;
-  BERTH_ASSIGN(identity.size_bytes, file_size(files.disk()));
+  BERTH_ASSIGN(identity.size_bytes, file_size(place.disk()));
   identity.grown_to = found.size_bytes;
-  BERTH_TRY(write_identity(files.identity(), identity));
-  ::unlink(files.accept().c_str());
+  BERTH_TRY(write_identity(place.identity(), identity));
+  ::unlink(place.accept().c_str());
   return {};
 }
 
-Status check_file_system(const VolumeFiles& files, bool thorough) {
+Status check_file_system(const Place& place, bool thorough) {
   Command command;
-  command.argv = {"e2fsck", "-p", files.disk()};
+  command.argv = {"e2fsck", "-p", place.disk()};
   if (thorough) command.argv.insert(command.argv.begin() + 1, "-f");
   BERTH_ASSIGN(Finished finished, run_command(command));
   if (finished.exit_code == 0) return {};
   std::string output(trim(finished.standard_output + finished.standard_error));
   if (finished.exit_code == 1) {
-    log_warning("volumes", "file system repaired", {{"volume", files.name}, {"e2fsck", output}});
+    log_warning("volumes", "file system repaired", {{"volume", place.name}, {"e2fsck", output}});
     return {};
   }
-  return files.fail(Code::kInternal, "its file system cannot be repaired by itself (e2fsck: exit code " +
+  return place.fail(Code::kInternal, "its file system cannot be repaired by itself (e2fsck: exit code " +
                                          std::to_string(finished.exit_code) + ": " + output + "); run e2fsck -f " +
-                                         files.disk());
+                                         place.disk());
 }
 
 // For a disk that is not attached: checks the file system and, where that is pending, grows it.
-Status prepare_detached(const VolumeFiles& files, DiskIdentity& identity, const FileSystemInfo& found,
-                        std::int64_t size) {
+Status prepare_detached(const Place& place, DiskIdentity& identity, const FileSystemInfo& found, std::int64_t size) {
   if (identity.file_system != "ext4") return {};  // xfs replays its journal and grows when mounted
   bool grow = identity.grown_to < size;
-  if (found.needs_check || grow) BERTH_TRY(check_file_system(files, grow));
+  if (found.needs_check || grow) BERTH_TRY(check_file_system(place, grow));
   if (!grow) return {};
   Command command;
-  command.argv = {"resize2fs", files.disk()};
+  command.argv = {"resize2fs", place.disk()};
   auto grown = run_checked(command);
-  if (!grown.ok()) return files.in(grown.error());
-  BERTH_TRY(sync_file(files.disk()));
+  if (!grown.ok()) return place.in(grown.error());
+  BERTH_TRY(sync_file(place.disk()));
   identity.grown_to = size;
-  return write_identity(files.identity(), identity);
+  return write_identity(place.identity(), identity);
 }
 
 // False where the kernel does not grow a mounted file system: EPERM without CAP_SYS_RESOURCE.
-Result<bool> grow_mounted(const VolumeFiles& files, const std::string& type, std::int64_t size) {
+Result<bool> grow_mounted(const Place& place, const std::string& type, std::int64_t size) {
   if (type == "xfs") {
     Command command;
-    command.argv = {"xfs_growfs", "-d", files.mount()};
+    command.argv = {"xfs_growfs", "-d", place.mount()};
     auto grown = run_checked(command);
     if (!grown.ok()) return grown.error();
     return true;
   }
-  Fd fd(::open(files.mount().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  Fd fd(::open(place.mount().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   struct statvfs at {};
-  if (!fd || ::fstatvfs(fd.get(), &at) != 0) return errno_error("looking at " + files.mount());
+  if (!fd || ::fstatvfs(fd.get(), &at) != 0) return errno_error("looking at " + place.mount());
   std::uint64_t blocks = static_cast<std::uint64_t>(size) / at.f_bsize;
   if (::ioctl(fd.get(), kExt4Resize, &blocks) == 0) return true;
   if (errno == EPERM || errno == EOPNOTSUPP || errno == ENOTTY || errno == EBUSY) return false;
-  return errno_error("growing the file system at " + files.mount());
+  return errno_error("growing the file system at " + place.mount());
 }
 
-Status mount_device(const VolumeFiles& files, const std::string& device, const std::string& type, bool overcommit) {
+Status mount_device(const Place& place, const std::string& device, const std::string& type, bool overcommit) {
   if (fault::hit("volumes.mount")) return errno_error("mounting " + device, EIO);
   // errors=remount-ro: no writes to a damaged file system.
   std::string options = type == "ext4" ? "errors=remount-ro,noinit_itable" : "";
   // Discards give the space of deleted files back to the node; on a volume with allocated space they would lose it.
   if (overcommit) options += options.empty() ? "discard" : ",discard";
-  BERTH_TRY(make_directories(files.mount(), 0755));
-  if (::mount(device.c_str(), files.mount().c_str(), type.c_str(), 0, options.c_str()) == 0) return {};
-  return errno_error("mounting " + device + " (" + type + ") at " + files.mount());
+  BERTH_TRY(make_directories(place.mount(), 0755));
+  if (::mount(device.c_str(), place.mount().c_str(), type.c_str(), 0, options.c_str()) == 0) return {};
+  return errno_error("mounting " + device + " (" + type + ") at " + place.mount());
 }
 
-Result<Outcome> mount_volume(const VolumeFiles& files) {
-  BERTH_TRY(check_name(files.name));
-  if (!path_exists(files.directory())) return files.fail(Code::kNotFound, "there is no such volume on this node");
-  auto read = read_identity(files.identity());
-  if (!read.ok()) return files.fail(Code::kConflict, "nobody knows whose disk this is: " + read.error().message);
+Result<Outcome> mount_volume(const Place& place) {
+  BERTH_TRY(check_name(place.name));
+  if (!path_exists(place.directory())) return place.fail(Code::kNotFound, "there is no such volume on this node");
+  auto read = read_identity(place.identity());
+  if (!read.ok()) return place.fail(Code::kConflict, "nobody knows whose disk this is: " + read.error().message);
   DiskIdentity identity = std::move(*read);
-  auto size = file_size(files.disk());
-  if (!size.ok()) return files.in(size.error());
-  BERTH_ASSIGN(auto mounted, mounted_at(files));
-  if (mounted) return Outcome{describe(files, identity, *size, true), identity.grown_to < *size};
-  BERTH_ASSIGN(auto found, probe_disk(files.disk()));
-  BERTH_TRY(check_identity(files, identity, found));
+  auto size = file_size(place.disk());
+  if (!size.ok()) return place.in(size.error());
+  BERTH_ASSIGN(auto mounted, mounted_at(place));
+  if (mounted) return Outcome{describe(place, identity, *size, true), identity.grown_to < *size};
+  BERTH_ASSIGN(auto found, probe_disk(place.disk()));
+  BERTH_TRY(check_identity(place, identity, found));
   std::int64_t least = std::max(found.size_bytes, identity.size_bytes);
   if (*size < least) {
-    return files.fail(Code::kConflict, files.disk() + " is truncated: it has " + std::to_string(*size) + " bytes of " +
+    return place.fail(Code::kConflict, place.disk() + " is truncated: it has " + std::to_string(*size) + " bytes of " +
                                            std::to_string(least));
   }
-  if (!identity.overcommit) restore_space(files, *size);
+  if (!identity.overcommit) restore_space(place, *size);
   // The disk is still attached where a mount in another namespace, such as a container's, holds the file system: then
   // the same device is mounted again, without a check.
-  auto loop = find_loop(files.disk());
+  auto loop = find_loop(place.disk());
   if (!loop.ok()) {
-    BERTH_TRY(prepare_detached(files, identity, found, *size));
-    loop = attach_loop(files.disk());
-    if (!loop.ok()) return files.in(loop.error());
+    BERTH_TRY(prepare_detached(place, identity, found, *size));
+    loop = attach_loop(place.disk());
+    if (!loop.ok()) return place.in(loop.error());
   }
-  if (Status done = mount_device(files, loop->path, identity.file_system, identity.overcommit); !done.ok())
-    return files.in(done.error());
+  if (Status done = mount_device(place, loop->path, identity.file_system, identity.overcommit); !done.ok())
+    return place.in(done.error());
   if (identity.file_system == "xfs" && identity.grown_to < *size) {
-    auto grown = grow_mounted(files, "xfs", *size);
-    if (!grown.ok()) return files.in(grown.error());
+    auto grown = grow_mounted(place, "xfs", *size);
+    if (!grown.ok()) return place.in(grown.error());
     identity.grown_to = *size;
-    BERTH_TRY(write_identity(files.identity(), identity));
+    BERTH_TRY(write_identity(place.identity(), identity));
   }
-  return Outcome{describe(files, identity, *size, true), identity.grown_to < *size};
+  return Outcome{describe(place, identity, *size, true), identity.grown_to < *size};
 }
 
 // --- The other operations
 
-Status unmount_all(const VolumeFiles& files) {
+Status unmount_all(const Place& place) {
   for (;;) {
-    BERTH_ASSIGN(auto mounted, mounted_at(files));
+    BERTH_ASSIGN(auto mounted, mounted_at(place));
     if (!mounted) return {};
-    if (::umount2(files.mount().c_str(), UMOUNT_NOFOLLOW) == 0) continue;
-    if (errno == EBUSY) return files.fail(Code::kConflict, "it is still in use: files are open below " + files.mount());
-    if (errno != EINVAL) return files.in(errno_error("unmounting " + files.mount()));
+    if (::umount2(place.mount().c_str(), UMOUNT_NOFOLLOW) == 0) continue;
+    if (errno == EBUSY) return place.fail(Code::kConflict, "it is still in use: files are open below " + place.mount());
+    if (errno != EINVAL) return place.in(errno_error("unmounting " + place.mount()));
   }
 }
 
-Result<Outcome> unmount_volume(const VolumeFiles& files) {
-  BERTH_TRY(check_name(files.name));
-  BERTH_TRY(unmount_all(files));
-  auto identity = read_identity(files.identity());
-  auto size = file_size(files.disk());
+Result<Outcome> unmount_volume(const Place& place) {
+  BERTH_TRY(check_name(place.name));
+  BERTH_TRY(unmount_all(place));
+  auto identity = read_identity(place.identity());
+  auto size = file_size(place.disk());
   if (!identity.ok() || !size.ok()) return Outcome{};
-  return Outcome{describe(files, *identity, *size, false), identity->grown_to < *size};
+  return Outcome{describe(place, *identity, *size, false), identity->grown_to < *size};
 }
 
-Result<Outcome> accept_disk(const VolumeFiles& files, const std::string& uuid) {
-  BERTH_TRY(check_name(files.name));
-  if (!path_exists(files.directory())) return files.fail(Code::kNotFound, "there is no such volume on this node");
-  BERTH_TRY(write_file_durably(files.accept(), uuid + "\n"));
+Result<Outcome> accept_disk(const Place& place, const std::string& uuid) {
+  BERTH_TRY(check_name(place.name));
+  if (!path_exists(place.directory())) return place.fail(Code::kNotFound, "there is no such volume on this node");
+  BERTH_TRY(write_file_durably(place.accept(), uuid + "\n"));
   return Outcome{};
 }
 
-Result<Outcome> expand_volume(const VolumeFiles& files, std::int64_t requested) {
-  BERTH_TRY(check_name(files.name));
-  if (!path_exists(files.directory())) return files.fail(Code::kNotFound, "there is no such volume on this node");
-  auto read = read_identity(files.identity());
-  if (!read.ok()) return files.fail(Code::kConflict, "nobody knows whose disk this is: " + read.error().message);
+Result<Outcome> expand_volume(const Place& place, std::int64_t wanted) {
+  BERTH_TRY(check_name(place.name));
+  if (!path_exists(place.directory())) return place.fail(Code::kNotFound, "there is no such volume on this node");
+  auto read = read_identity(place.identity());
+  if (!read.ok()) return place.fail(Code::kConflict, "nobody knows whose disk this is: " + read.error().message);
   DiskIdentity identity = std::move(*read);
-  BERTH_ASSIGN(auto size, file_size(files.disk()));
-  std::int64_t target = round_up(requested);
+  BERTH_ASSIGN(auto size, file_size(place.disk()));
+  std::int64_t target = round_up(wanted);
   if (target < size) {
-    return files.fail(Code::kInvalid,
-                      "it has " + std::to_string(size) + " bytes and cannot shrink to " + std::to_string(requested));
+    return place.fail(Code::kInvalid,
+                      "it has " + std::to_string(size) + " bytes and cannot shrink to " + std::to_string(wanted));
   }
   if (target > size) {
-    Status allocated = allocate_space(files, files.disk(), size, target, identity.overcommit);
-    if (!allocated.ok()) return files.in(allocated.error());
-    BERTH_TRY(sync_file(files.disk()));
+    Status taken = allocate_space(place, place.disk(), size, target, identity.overcommit);
+    if (!taken.ok()) return place.in(taken.error());
+    BERTH_TRY(sync_file(place.disk()));
     identity.size_bytes = target;
-    BERTH_TRY(write_identity(files.identity(), identity));
+    BERTH_TRY(write_identity(place.identity(), identity));
   }
-  BERTH_ASSIGN(auto mounted, mounted_at(files));
-  if (auto loop = find_loop(files.disk()); loop.ok()) BERTH_TRY(update_loop_size(*loop));
+  BERTH_ASSIGN(auto mounted, mounted_at(place));
+  if (auto loop = find_loop(place.disk()); loop.ok()) BERTH_TRY(update_loop_size(*loop));
   if (mounted && identity.grown_to < target) {
-    auto grown = grow_mounted(files, identity.file_system, target);
-    if (!grown.ok()) return files.in(grown.error());
+    auto grown = grow_mounted(place, identity.file_system, target);
+    if (!grown.ok()) return place.in(grown.error());
     if (*grown) {
       identity.grown_to = target;
-      BERTH_TRY(write_identity(files.identity(), identity));
+      BERTH_TRY(write_identity(place.identity(), identity));
     }
   }
-  return Outcome{describe(files, identity, target, mounted.has_value()), identity.grown_to < target};
+  return Outcome{describe(place, identity, target, mounted.has_value()), identity.grown_to < target};
 }
 
 Status delete_later(const std::string& path, Trash* trash) { return trash ? trash->take(path) : remove_all(path); }
 
-Result<Outcome> remove_volume(const VolumeFiles& files, Trash* trash) {
-  BERTH_TRY(check_name(files.name));
-  if (!path_exists(files.directory())) return Outcome{};
-  BERTH_TRY(unmount_all(files));
-  std::string trashed = files.root + "/" + kTrash + "/old-" + files.name;
-  BERTH_TRY(remove_all(trashed));
-  if (::rename(files.directory().c_str(), trashed.c_str()) != 0)
-    return files.in(errno_error("removing " + files.directory()));
-  BERTH_TRY(sync_directory(files.root));
+Result<Outcome> remove_volume(const Place& place, Trash* trash) {
+  BERTH_TRY(check_name(place.name));
+  if (!path_exists(place.directory())) return Outcome{};
+  BERTH_TRY(unmount_all(place));
+  std::string gone = place.root + "/" + kTrash + "/old-" + place.name;
+  BERTH_TRY(remove_all(gone));
+  if (::rename(place.directory().c_str(), gone.c_str()) != 0)
+    return place.in(errno_error("removing " + place.directory()));
+  BERTH_TRY(sync_directory(place.root));
   // The volume does not exist from here on; files that cannot be deleted now are deleted when the root is opened next.
   Status removed =
-      fault::hit("volumes.delete") ? Status(errno_error("removing " + trashed, EIO)) : delete_later(trashed, trash);
-  if (!removed.ok()) log_warning("volumes", removed.error().message, {{"volume", files.name}});
+      fault::hit("volumes.delete") ? Status(errno_error("removing " + gone, EIO)) : delete_later(gone, trash);
+  if (!removed.ok()) log_warning("volumes", removed.error().message, {{"volume", place.name}});
   return Outcome{};
 }
 
@@ -538,29 +536,29 @@ class Volumes final : public LocalVolumes {
   void create(const std::string& name, const VolumeRequest& request,
               Function<void(Result<LocalVolume>)> done) override {
     enqueue(
-        name, [files = VolumeFiles{root_, name}, request] { return create_volume(files, request); },
+        name, [place = Place{root_, name}, request] { return create_volume(place, request); },
         volume_answer(std::move(done)));
   }
 
   void mount(const std::string& name, Function<void(Result<LocalVolume>)> done) override {
     enqueue(
-        name, [files = VolumeFiles{root_, name}] { return mount_volume(files); }, volume_answer(std::move(done)));
+        name, [place = Place{root_, name}] { return mount_volume(place); }, volume_answer(std::move(done)));
   }
 
   void accept(const std::string& name, const std::string& uuid, Function<void(Status)> done) override {
     enqueue(
-        name, [files = VolumeFiles{root_, name}, uuid] { return accept_disk(files, uuid); },
-        status_answer(std::move(done)), false);
+        name, [place = Place{root_, name}, uuid] { return accept_disk(place, uuid); }, status_answer(std::move(done)),
+        false);
   }
 
   void unmount(const std::string& name, Function<void(Status)> done) override {
     enqueue(
-        name, [files = VolumeFiles{root_, name}] { return unmount_volume(files); }, status_answer(std::move(done)));
+        name, [place = Place{root_, name}] { return unmount_volume(place); }, status_answer(std::move(done)));
   }
 
   void expand(const std::string& name, std::int64_t size_bytes, Function<void(Result<Expanded>)> done) override {
     enqueue(
-        name, [files = VolumeFiles{root_, name}, size_bytes] { return expand_volume(files, size_bytes); },
+        name, [place = Place{root_, name}, size_bytes] { return expand_volume(place, size_bytes); },
         [done = std::move(done)](Result<Outcome> outcome) {
           if (!outcome.ok()) return done(outcome.error());
           done(Expanded{outcome->volume->size_bytes, outcome->pending});
@@ -569,7 +567,7 @@ class Volumes final : public LocalVolumes {
 
   void remove(const std::string& name, Function<void(Status)> done) override {
     enqueue(
-        name, [files = VolumeFiles{root_, name}, trash = trash_] { return remove_volume(files, trash); },
+        name, [place = Place{root_, name}, trash = trash_] { return remove_volume(place, trash); },
         status_answer(std::move(done)));
   }
 
@@ -645,23 +643,23 @@ class Volumes final : public LocalVolumes {
     auto names = list_directory(trash);
     if (!names.ok()) return;
     for (const auto& name : *names) {
-      if (Status removed = delete_later(trash + "/" + name, trash_); !removed.ok())
-        log_warning("volumes", removed.error().message);
+      if (Status gone = delete_later(trash + "/" + name, trash_); !gone.ok())
+        log_warning("volumes", gone.error().message);
     }
   }
 
   // A directory whose identity cannot be read stays; mount() reports the reason.
   void adopt(const std::string& name) {
-    VolumeFiles files{root_, name};
-    auto identity = read_identity(files.identity());
-    auto size = file_size(files.disk());
-    auto mounted = mounted_at(files);
+    Place place{root_, name};
+    auto identity = read_identity(place.identity());
+    auto size = file_size(place.disk());
+    auto mounted = mounted_at(place);
     if (!identity.ok() || !size.ok() || !mounted.ok()) {
       const Error& e = !identity.ok() ? identity.error() : !size.ok() ? size.error() : mounted.error();
       log_warning("volumes", "not usable", {{"volume", name}, {"reason", e.message}});
       return;
     }
-    volumes_[name] = describe(files, *identity, *size, mounted->has_value());
+    volumes_[name] = describe(place, *identity, *size, mounted->has_value());
   }
 
   Runtime& runtime_;

@@ -39,7 +39,7 @@ struct LocalVolume {
 
 struct VolumeRequest {
   std::string claim_uid;
-  std::int64_t size_bytes = 0;  // at least least_volume_size(): rounded up to it
+  std::int64_t size_bytes = 0;  // at least min_volume_size(): rounded up to it
   std::string file_system;      // "ext4" (also where empty), "xfs"
   bool overcommit = false;      // the file takes space of the disk as it is written
 };

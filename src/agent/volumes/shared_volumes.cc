@@ -14,23 +14,23 @@ class SharedVolumes final : public PodHook {
   std::string_view name() const override { return "shared volumes"; }
 
   void prepare(PodContext& pod, HookDone done) override {
-    auto paths = std::make_shared<std::map<std::string, std::string>>();  // name -> path
+    auto wanted = std::make_shared<std::map<std::string, std::string>>();  // name -> path
     for (const char* list : {"initContainers", "containers"}) {
       for (const Value& container : pod.pod["spec"][list]) {
         for (const Value& mount : container["volumeMounts"]) {
           std::string_view kind = mount["mountPropagation"].as_string();
           auto volume = pod.volumes.find(mount["name"].str());
           if ((kind == "HostToContainer" || kind == "Bidirectional") && volume != pod.volumes.end())
-            (*paths)[volume->first] = volume->second.path;
+            (*wanted)[volume->first] = volume->second.path;
         }
       }
     }
-    if (paths->empty()) return done(std::nullopt);
+    if (wanted->empty()) return done(std::nullopt);
     auto failed = std::make_shared<std::string>();
     blocking(
         pod.services.runtime,
-        [paths, failed]() -> Status {
-          for (const auto& [name, path] : *paths) {
+        [wanted, failed]() -> Status {
+          for (const auto& [name, path] : *wanted) {
             *failed = name;
             BERTH_TRY(share_mount(path));
           }

@@ -42,19 +42,19 @@ Result<Fd> find_or_make(const SubPath& sub) {
 // The mount point: a directory for a directory, an empty file for anything else. Only the agent writes there.
 Result<Fd> make_mount_point(const SubPath& sub, bool directory) {
   BERTH_ASSIGN(RootedDir pod, RootedDir::open(sub.pod_directory));
-  std::string mount_point = sub.relative_mount_point();
-  BERTH_TRY(pod.make_directories(mount_point.substr(0, mount_point.rfind('/')), 0711, Links::kNone));
+  std::string place = sub.relative_mount_point();
+  BERTH_TRY(pod.make_directories(place.substr(0, place.rfind('/')), 0711, Links::kNone));
   unmount(sub.mount_point());
-  auto present = pod.stat(mount_point, Links::kNone);
-  if (present.ok() && S_ISDIR(present->st_mode) != directory) BERTH_TRY(pod.remove_tree(mount_point, Links::kNone));
-  if (!present.ok() || S_ISDIR(present->st_mode) != directory) {
+  auto there = pod.stat(place, Links::kNone);
+  if (there.ok() && S_ISDIR(there->st_mode) != directory) BERTH_TRY(pod.remove_tree(place, Links::kNone));
+  if (!there.ok() || S_ISDIR(there->st_mode) != directory) {
     if (directory) {
-      BERTH_TRY(pod.make_directory(mount_point, 0711, Links::kNone));
+      BERTH_TRY(pod.make_directory(place, 0711, Links::kNone));
     } else {
-      BERTH_TRY(pod.create_file(mount_point, 0644, Links::kNone));
+      BERTH_TRY(pod.create_file(place, 0644, Links::kNone));
     }
   }
-  return pod.open(mount_point, O_PATH, Links::kNone);
+  return pod.open(place, O_PATH, Links::kNone);
 }
 
 // Unmounts sub-paths. Their mounts keep the volumes' file systems in use, so this hook cleans up before those of
@@ -80,9 +80,9 @@ Status bind_sub_path(const SubPath& sub) {
   BERTH_ASSIGN(Fd found, find_or_make(sub));
   struct stat at {};
   if (::fstat(found.get(), &at) != 0) return failed(sub, "prepare subPath", errno_error("looking at " + sub.path));
-  auto mount_point = make_mount_point(sub, S_ISDIR(at.st_mode));
-  if (!mount_point.ok()) return failed(sub, "prepare subPath", mount_point.error());
-  Status mounted = bind_descriptor(found.get(), mount_point->get());
+  auto place = make_mount_point(sub, S_ISDIR(at.st_mode));
+  if (!place.ok()) return failed(sub, "prepare subPath", place.error());
+  Status mounted = bind_descriptor(found.get(), place->get());
   if (!mounted.ok()) return failed(sub, "prepare subPath", mounted.error());
   return {};
 }

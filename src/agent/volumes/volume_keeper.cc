@@ -95,12 +95,12 @@ void VolumeKeeper::grow(const Value& volume) {
   const Value& reference = volume["spec"]["claimRef"];
   const Value& claim = claims_.get(reference["namespace"].as_string(), reference["name"].as_string());
   if (!claim.is_object() || api::uid_of(claim) != reference["uid"].as_string()) return;
-  std::int64_t size = size_of(volume["spec"]["capacity"]["storage"]);
-  if (size <= size_of(claim["status"]["capacity"]["storage"]) || claim["status"]["phase"].as_string() != "Bound")
+  std::int64_t wanted = size_of(volume["spec"]["capacity"]["storage"]);
+  if (wanted <= size_of(claim["status"]["capacity"]["storage"]) || claim["status"]["phase"].as_string() != "Bound")
     return;
   std::string name(api::name_of(volume));
   busy_.insert(name);
-  disks_.expand(name, size,
+  disks_.expand(name, wanted,
                 [this, name, volume, claim, alive = lifetime_.guard()](Result<LocalVolumes::Expanded> expanded) {
                   if (!alive) return;
                   busy_.erase(name);

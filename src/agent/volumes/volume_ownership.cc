@@ -28,8 +28,8 @@ Status apply_ownership(const std::string& path, const VolumeOwnership& ownership
   BERTH_ASSIGN(RootedDir volume, RootedDir::open(path));
   struct stat root {};
   if (::fstat(volume.fd(), &root) != 0) return errno_error("looking at " + path);
-  constexpr mode_t kStatxMask = S_ISGID | 0770;
-  if (ownership.only_when_root_differs && root.st_gid == group && (root.st_mode & kStatxMask) == kStatxMask) return {};
+  constexpr mode_t kWanted = S_ISGID | 0770;
+  if (ownership.only_when_root_differs && root.st_gid == group && (root.st_mode & kWanted) == kWanted) return {};
   Status first;
   Status walked = volume.walk([&](const RootedDir::Entry& entry) -> Status {
     if (entry.at.st_gid != group) {

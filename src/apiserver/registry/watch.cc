@@ -151,7 +151,7 @@ class CollectionWatch final : public WatchHandle,
     // The history after it has nothing for this watch, so it need not be looked through, nor be kept for it.
     if (state_->store.last_change(prefix_) <= initial_->revision) initial_->revision = state_->store.revision();
     Result<store::Listing> page =
-        state_->store.list_at(initial_->revision, prefix_, limit, initial_->last, store::Rest::kNotCounted);
+        state_->store.list_at(initial_->revision, prefix_, limit, initial_->last, store::RemainingCount::kNotCounted);
     if (!page.ok()) return fell_behind(initial_->revision);
     for (const store::RecordPtr& record : page->records) {
       initial_->last = record->key;

@@ -21,8 +21,8 @@ class CronJobController final : public Controller {
   std::string name() const override { return "cronjob"; }
   std::string component() const override { return "cronjob-controller"; }
 
-  std::vector<Watching> watches() override {
-    std::vector<Watching> out;
+  std::vector<WatchedCollection> watches() override {
+    std::vector<WatchedCollection> out;
     out.push_back(watch_mapped(cron_jobs_, [this](const Value& before, const Value& after, Keys& keys) {
       const std::string key = key_of(after.is_null() ? before : after);
       if (after.is_null()) {
@@ -38,7 +38,7 @@ class CronJobController final : public Controller {
   }
 
   Plan plan(const std::string& key, Time now) override {
-    View view;
+    CronJobView view;
     view.cron_job = cron_jobs_.get(name_of_key(key));
     if (view.cron_job.is_null()) return {};
     view.jobs = jobs_.by_index(index::kOwner, std::string(api::uid_of(view.cron_job)));

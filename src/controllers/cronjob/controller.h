@@ -1,5 +1,5 @@
 #pragma once
-// The CronJob controller: watches cron jobs and their jobs and lets plan_cron_job() decide.
+// The CronJob controller: watches cron jobs and their jobs and plans with plan_cron_job().
 
 #include <memory>
 
@@ -8,7 +8,7 @@
 
 namespace berth::controllers::cronjob {
 
-// `local`: the zone of schedules that name none.
+// `local`: the time zone of schedules without spec.timeZone.
 std::unique_ptr<Controller> make_controller(InformerSet& informers, api::TimeZone local);
 
 }  // namespace berth::controllers::cronjob

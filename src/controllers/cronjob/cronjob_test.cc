@@ -46,12 +46,12 @@ std::string active(const std::string& name) {
          R"(","resourceVersion":"5"})";
 }
 
-// "create c-1 delete x", the events' reasons, the status written, the time until the next look.
+// "create c-1 delete x", the events' reasons, the status written, the requeue delay.
 struct Outcome {
   std::string actions, events, status;
   Duration wait{};
 };
-Outcome outcome(const View& view, std::string_view now) {
+Outcome outcome(const CronJobView& view, std::string_view now) {
   const Plan plan = plan_cron_job(view, at(now));
   Outcome out;
   auto add = [](std::string& to, const std::string& word) { to += (to.empty() ? "" : " ") + word; };
@@ -67,8 +67,8 @@ Outcome outcome(const View& view, std::string_view now) {
   out.wait = plan.requeue_delay.value_or(Duration::zero());
   return out;
 }
-View with(Value object, std::vector<Value> jobs = {}) {
-  View view;
+CronJobView with(Value object, std::vector<Value> jobs = {}) {
+  CronJobView view;
   view.cron_job = std::move(object);
   view.jobs = std::move(jobs);
   return view;
@@ -111,7 +111,7 @@ TEST(CronJobPlan, StartsWhatIsDue) {
 }
 
 TEST(CronJobPlan, WhatItsJobsLookLike) {
-  View view = with(cron_job(R"({"timeZone":"Asia/Tokyo"})"));
+  CronJobView view = with(cron_job(R"({"timeZone":"Asia/Tokyo"})"));
   view.zone = api::TimeZone::named("Asia/Tokyo");
   const Plan plan = plan_cron_job(view, at("2026-01-01T00:10:00Z"));
   const Action& action = plan.chains[0][0];
@@ -122,13 +122,13 @@ TEST(CronJobPlan, WhatItsJobsLookLike) {
   EXPECT_TRUE(api::is_controlled_by(made, "cron"));
   EXPECT_EQ(made["spec"], from(R"({"parallelism":2})"));
   EXPECT_EQ(action.on_success[0].message, "Created job c-29453770");
-  // Its time is written down only once it is there.
+  // lastScheduleTime is written only after the job was created.
   EXPECT_TRUE(plan.first.empty());
   EXPECT_TRUE(plan.otherwise.empty());
 }
 
 TEST(CronJobPlan, ZonesMoveTheTimes) {
-  View view = with(cron_job(R"({"schedule":"0 2 * * *","timeZone":"Asia/Tokyo"})"));
+  CronJobView view = with(cron_job(R"({"schedule":"0 2 * * *","timeZone":"Asia/Tokyo"})"));
   view.zone = api::TimeZone::named("Asia/Tokyo");
   EXPECT_EQ(outcome(view, "2026-01-01T16:59:59Z").actions, "");
   EXPECT_EQ(outcome(view, "2026-01-01T17:00:00Z").actions, "create c-29454780");
@@ -140,7 +140,7 @@ TEST(CronJobPlan, ZonesMoveTheTimes) {
 }
 
 TEST(CronJobPlan, ANewScheduleHasNoPast) {
-  View view = with(cron_job());
+  CronJobView view = with(cron_job());
   view.changed = at("2026-01-01T00:34:00Z");
   const Outcome changed = outcome(view, "2026-01-01T00:34:00Z");
   EXPECT_EQ(changed.actions, "");
@@ -171,30 +171,30 @@ TEST(CronJobPlan, WhileAnotherRuns) {
 
 TEST(CronJobPlan, KeepsTheListOfWhatRuns) {
   const std::string last = R"("lastScheduleTime":"2026-01-01T00:10:00Z")";
-  auto look = [&](const std::string& status, std::vector<Value> jobs) {
+  auto plan_once = [&](const std::string& status, std::vector<Value> jobs) {
     return outcome(with(cron_job("{}", status), std::move(jobs)), "2026-01-01T00:15:00Z");
   };
-  // The job just started; its status is written in the next step.
-  Outcome found = look("{" + last + "}", {job("c-29453770")});
+  // The job of the previous plan; its status is written in the next step.
+  Outcome found = plan_once("{" + last + "}", {job("c-29453770")});
   EXPECT_EQ(found.status, R"({"active":[)" + json::encode(from(active("c-29453770"))) + "]}");
   EXPECT_EQ(found.events, "");
-  // One started by hand.
-  found = look("{" + last + "}", {job("by-hand")});
+  // A job created by hand.
+  found = plan_once("{" + last + "}", {job("by-hand")});
   EXPECT_EQ(found.status, "");
   EXPECT_EQ(found.events, "UnexpectedJob");
-  // Ended well, ended badly, gone.
+  // Complete, failed, missing.
   const std::string running = "{" + last + R"(,"active":[)" + active("c-29453770") + "]}";
-  found = look(running, {job("c-29453770", "Complete", R"({"completionTime":"2026-01-01T00:14:00Z"})")});
+  found = plan_once(running, {job("c-29453770", "Complete", R"({"completionTime":"2026-01-01T00:14:00Z"})")});
   EXPECT_EQ(found.status, R"({"active":null,"lastSuccessfulTime":"2026-01-01T00:14:00Z"})");
   EXPECT_EQ(found.events, "SawCompletedJob");
-  found = look(running, {job("c-29453770", "Failed")});
+  found = plan_once(running, {job("c-29453770", "Failed")});
   EXPECT_EQ(found.status, R"({"active":null})");
   EXPECT_EQ(found.events, "SawCompletedJob");
-  found = look(running, {});
+  found = plan_once(running, {});
   EXPECT_EQ(found.status, R"({"active":null})");
   EXPECT_EQ(found.events, "MissingJob");
-  // At rest nothing is written.
-  found = look(running, {job("c-29453770")});
+  // An unchanged state causes no write.
+  found = plan_once(running, {job("c-29453770")});
   EXPECT_EQ(found.status + found.events + found.actions, "");
 }
 
@@ -243,12 +243,12 @@ TEST(CronJobController, OneJobForEachTime) {
   const Value after = api.read(kCronJobs, {"d", "c"});
   EXPECT_EQ(after["status"]["active"].size(), 3u);
   EXPECT_EQ(after["status"]["lastScheduleTime"].as_string(), format_time(runtime.now() - 5min));
-  // A refused job is tried again, and its time is not given up.
+  // A refused job is tried again, and its time is not skipped.
   api.fail_next("create", Code::kForbidden);
   runtime.advance(6min);
   EXPECT_EQ(api.count(kJobs), 4u);
   EXPECT_EQ(api.read(kCronJobs, {"d", "c"})["status"]["active"].size(), 4u);
-  // Another schedule begins now.
+  // Another schedule starts now.
   object = api.read(kCronJobs, {"d", "c"});
   object.mut("spec").set("schedule", "* * * * *");
   api.put(kCronJobs, object);

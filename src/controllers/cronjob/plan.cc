@@ -12,7 +12,7 @@ namespace {
 
 using namespace api::resources;  // NOLINT
 
-constexpr Duration kClockSkew = 100ms;  // looked at a little late rather than too early
+constexpr Duration kClockSkew = 100ms;  // plan a little late rather than too early
 constexpr std::int64_t kManyMissed = 100;
 
 bool is_finished(const Value& job) {
@@ -36,15 +36,15 @@ std::string rfc1123(Time time) {
   return buffer;
 }
 
-// The times of a schedule that have come and gone since `earliest`.
-struct Missed {
+// The scheduled times that have passed since `earliest`.
+struct MissedTimes {
   std::optional<Time> last;
   bool many = false;
   std::string problem;
 };
 
-Missed missed_since(const api::CronSchedule& schedule, Time earliest, Time now) {
-  Missed missed;
+MissedTimes missed_since(const api::CronSchedule& schedule, Time earliest, Time now) {
+  MissedTimes missed;
   const auto first = schedule.next(earliest);
   if (first && now < *first) return missed;
   const auto second = first ? schedule.next(*first) : std::nullopt;
@@ -56,7 +56,7 @@ Missed missed_since(const api::CronSchedule& schedule, Time earliest, Time now) 
     missed.problem = "time difference between two schedules is less than 1 second";
     return missed;
   }
-  // From near the end on, as near as the distance of the first two lets guess: there may be millions.
+  // Skip to near `now` by the distance of the first two times: there may be millions of them.
   Duration step = *second - *first;
   const std::int64_t guessed = (now - *first) / step + 1;
   missed.many = guessed > kManyMissed;
@@ -70,18 +70,18 @@ Missed missed_since(const api::CronSchedule& schedule, Time earliest, Time now) 
   return missed;
 }
 
-class Planner {
+class CronJobPlanner {
  public:
-  Planner(const View& view, Time now)
+  CronJobPlanner(const CronJobView& view, Time now)
       : view_(view), object_(view.cron_job), spec_(object_["spec"]), now_(now), status_(object_["status"]) {
     if (!status_.is_object()) status_ = Value::object();
   }
 
   Plan run() {
     clean_up();
-    look_at_jobs();
+    sync_jobs();
     if (!api::is_terminating(object_)) schedule();
-    report();
+    write_status();
     return std::move(plan_);
   }
 
@@ -89,7 +89,7 @@ class Planner {
   void event(std::string_view type, std::string_view reason, std::string message) {
     plan_.event(object_, type, reason, std::move(message));
   }
-  void once_written(std::string_view reason, std::string message) {
+  void event_after_write(std::string_view reason, std::string message) {
     events_.push_back({object_, std::string(kNormal), std::string(reason), std::move(message)});
   }
 
@@ -98,30 +98,30 @@ class Planner {
     return std::any_of(active().begin(), active().end(),
                        [&](const Value& one) { return one[field].as_string() == value; });
   }
-  void drop_active(std::string_view uid);
+  void remove_active(std::string_view uid);
   void add_active(const Value& job);
 
   void clean_up();
   void delete_oldest(std::vector<Value> jobs, int limit);
   Action delete_job(const Value& job);
-  void look_at_jobs();
-  void note_success(const Value& job);
+  void sync_jobs();
+  void record_success(const Value& job);
   void schedule();
   void start(const api::CronSchedule& schedule, Time due);
   Value job_for(Time due) const;
   void wait_for_next(const api::CronSchedule& schedule);
-  void report();
+  void write_status();
 
-  const View& view_;
+  const CronJobView& view_;
   const Value& object_;
   const Value& spec_;
   const Time now_;
   Value status_;
-  std::vector<EventSpec> events_;  // once the status is written
+  std::vector<EventSpec> events_;  // emitted when the status is written
   Plan plan_;
 };
 
-void Planner::drop_active(std::string_view uid) {
+void CronJobPlanner::remove_active(std::string_view uid) {
   Value left = Value::array();
   for (const Value& one : active()) {
     if (one["uid"].as_string() != uid) left.push(one);
@@ -129,7 +129,7 @@ void Planner::drop_active(std::string_view uid) {
   status_.set("active", left);
 }
 
-void Planner::add_active(const Value& job) {
+void CronJobPlanner::add_active(const Value& job) {
   status_.mut("active").push(Value::object({{"kind", "Job"},
                                             {"apiVersion", "batch/v1"},
                                             {"namespace", api::namespace_of(job)},
@@ -140,14 +140,14 @@ void Planner::add_active(const Value& job) {
 
 // --- Old jobs
 
-Action Planner::delete_job(const Value& job) {
+Action CronJobPlanner::delete_job(const Value& job) {
   Action action = remove(kJobs, job, -1, "Background");
   action.succeeded(object_, kNormal, "SuccessfulDelete", "Deleted job " + std::string(api::name_of(job)));
   action.failed(object_, kWarning, "FailedDelete", "Deleted job: ");
   return action;
 }
 
-void Planner::clean_up() {
+void CronJobPlanner::clean_up() {
   std::vector<Value> complete, failed;
   for (const Value& job : view_.jobs) {
     if (api::is_terminating(job)) continue;
@@ -161,36 +161,36 @@ void Planner::clean_up() {
   delete_oldest(std::move(failed), count_in(spec_["failedJobsHistoryLimit"], 1));
 }
 
-void Planner::delete_oldest(std::vector<Value> jobs, int limit) {
+void CronJobPlanner::delete_oldest(std::vector<Value> jobs, int limit) {
   if (jobs.size() <= static_cast<std::size_t>(limit)) return;
   std::sort(jobs.begin(), jobs.end(), [](const Value& a, const Value& b) {
     const std::string_view x = a["status"]["startTime"].as_string("9"),
-                           y = b["status"]["startTime"].as_string("9");  // without one: last
+                           y = b["status"]["startTime"].as_string("9");  // no startTime: last
     return x != y ? x < y : api::name_of(a) < api::name_of(b);
   });
   for (std::size_t i = 0; i + static_cast<std::size_t>(limit) < jobs.size(); ++i) plan_.add(delete_job(jobs[i]));
 }
 
-// --- What has become of its jobs
+// --- Finished, missing and unexpected jobs
 
-void Planner::note_success(const Value& job) {
+void CronJobPlanner::record_success(const Value& job) {
   if (!api::condition_is_true(job, "Complete")) return;
   const std::string_view completed = job["status"]["completionTime"].as_string();
   if (completed > status_["lastSuccessfulTime"].as_string()) status_.set("lastSuccessfulTime", completed);
 }
 
-void Planner::look_at_jobs() {
+void CronJobPlanner::sync_jobs() {
   const auto last = time_of(object_["status"]["lastScheduleTime"]);
   for (const Value& job : view_.jobs) {
     const bool known = is_active("uid", api::uid_of(job));
-    note_success(job);
+    record_success(job);
     if (known && is_finished(job)) {
-      drop_active(api::uid_of(job));
-      once_written("SawCompletedJob", "Saw completed job: " + std::string(api::name_of(job)) + ", condition: " +
-                                          (api::condition_is_true(job, "Complete") ? "Complete" : "Failed"));
+      remove_active(api::uid_of(job));
+      event_after_write("SawCompletedJob", "Saw completed job: " + std::string(api::name_of(job)) + ", condition: " +
+                                               (api::condition_is_true(job, "Complete") ? "Complete" : "Failed"));
     } else if (!known && !is_finished(job)) {
       if (last && api::name_of(job) == job_name(object_, *last)) {
-        add_active(job);  // the one just started
+        add_active(job);  // created by the previous plan
       } else {
         event(kWarning, "UnexpectedJob",
               "Saw a job that the controller did not create or forgot: " + std::string(api::name_of(job)));
@@ -202,14 +202,14 @@ void Planner::look_at_jobs() {
     const bool present = std::any_of(view_.jobs.begin(), view_.jobs.end(),
                                      [&](const Value& job) { return api::uid_of(job) == one["uid"].as_string(); });
     if (present) continue;
-    drop_active(one["uid"].as_string());
-    once_written("MissingJob", "Active job went missing: " + one["name"].str());
+    remove_active(one["uid"].as_string());
+    event_after_write("MissingJob", "Active job went missing: " + one["name"].str());
   }
 }
 
 // --- The schedule
 
-void Planner::schedule() {
+void CronJobPlanner::schedule() {
   if (!view_.zone.ok())
     return event(kWarning, "UnknownTimeZone",
                  "invalid timeZone: " + quoted(spec_["timeZone"].as_string()) + ": " + view_.zone.error().message);
@@ -230,7 +230,7 @@ void Planner::schedule() {
   if (view_.changed) earliest = std::max(earliest, *view_.changed);
   const Value& deadline = spec_["startingDeadlineSeconds"];
   if (deadline.is_int()) earliest = std::max<Time>(earliest, now_ - seconds_in(deadline));
-  const Missed missed = missed_since(*schedule, earliest, now_);
+  const MissedTimes missed = missed_since(*schedule, earliest, now_);
   if (!missed.problem.empty())
     return event(kWarning, "InvalidSchedule", "invalid schedule: " + text + " : " + missed.problem);
   if (missed.last) {
@@ -243,7 +243,7 @@ void Planner::schedule() {
   wait_for_next(*schedule);
 }
 
-void Planner::start(const api::CronSchedule& schedule, Time due) {
+void CronJobPlanner::start(const api::CronSchedule& schedule, Time due) {
   const Value& deadline = spec_["startingDeadlineSeconds"];
   if (deadline.is_int() && due + seconds_in(deadline) < now_) {
     return event(kWarning, "MissSchedule", "Missed scheduled time to start a job: " + rfc1123(due));
@@ -252,7 +252,7 @@ void Planner::start(const api::CronSchedule& schedule, Time due) {
   if (is_active("name", name)) return;
   for (const Value& job : view_.jobs) {
     if (api::name_of(job) != name) continue;
-    // Made already; only its time was not written down.
+    // The job exists, but lastScheduleTime was not written.
     status_.set("lastScheduleTime", format_time(due));
     return;
   }
@@ -266,7 +266,7 @@ void Planner::start(const api::CronSchedule& schedule, Time due) {
     for (const Value& job : view_.jobs) {
       if (!is_active("uid", api::uid_of(job))) continue;
       chain.push_back(delete_job(job));
-      drop_active(api::uid_of(job));
+      remove_active(api::uid_of(job));
     }
   }
   Action action = create(kJobs, job_for(due));
@@ -277,7 +277,7 @@ void Planner::start(const api::CronSchedule& schedule, Time due) {
   status_.set("lastScheduleTime", format_time(due));
 }
 
-Value Planner::job_for(Time due) const {
+Value CronJobPlanner::job_for(Time due) const {
   const Value& from = spec_["jobTemplate"];
   Value metadata = Value::object(
       {{"name", job_name(object_, due)},
@@ -290,24 +290,24 @@ Value Planner::job_for(Time due) const {
   return Value::object({{"apiVersion", "batch/v1"}, {"kind", "Job"}, {"metadata", metadata}, {"spec", from["spec"]}});
 }
 
-void Planner::wait_for_next(const api::CronSchedule& schedule) {
+void CronJobPlanner::wait_for_next(const api::CronSchedule& schedule) {
   Time since = time_of(object_["metadata"]["creationTimestamp"]).value_or(now_);
   since = time_of(status_["lastScheduleTime"]).value_or(since);
   if (view_.changed) since = std::max(since, *view_.changed);
-  // Times at a fixed distance are counted from the last one.
-  const Missed missed = missed_since(schedule, since, now_);
+  // Of schedules with a fixed interval the next time depends on the last one.
+  const MissedTimes missed = missed_since(schedule, since, now_);
   const auto next = schedule.next(missed.last.value_or(missed.problem.empty() ? since : now_));
   if (next) plan_.requeue_after(*next + kClockSkew - now_);
 }
 
-void Planner::report() {
+void CronJobPlanner::write_status() {
   if (active().empty()) status_.erase("active");
   Value change = Value::object();
   for (const char* field : {"active", "lastScheduleTime", "lastSuccessfulTime"}) {
     if (status_[field] != object_["status"][field]) change.set(field, status_[field]);
   }
   if (change.empty()) return;
-  // After the job: should it not come about, its time has not been dealt with.
+  // After the job: if creating it fails, its time must be tried again.
   Action write = patch_status(kCronJobs, object_, Value::object({{"status", std::move(change)}}), true);
   write.on_success = std::move(events_);
   plan_.then.push_back(std::move(write));
@@ -320,9 +320,9 @@ std::string job_name(const Value& cron_job, Time scheduled) {
          std::to_string(std::chrono::floor<std::chrono::minutes>(scheduled).time_since_epoch().count());
 }
 
-Plan plan_cron_job(const View& view, Time now) {
+Plan plan_cron_job(const CronJobView& view, Time now) {
   if (view.cron_job.is_null()) return {};
-  return Planner(view, now).run();
+  return CronJobPlanner(view, now).run();
 }
 
 }  // namespace berth::controllers::cronjob

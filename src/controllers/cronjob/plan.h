@@ -1,7 +1,8 @@
 #pragma once
-// What a CronJob needs next: a job for the time that has come, old ones deleted, its status. Pure.
+// The plan of a CronJob: creates a job for a due time, deletes old jobs, and updates the status. Pure.
 //
-// A job is named after the minute it is for, so that it cannot be made twice; that its time has been dealt with is
+// A job is named after the minute that it is scheduled for, so that it cannot be created twice; lastScheduleTime is
+// written after the job was created. Of several missed times only the last one is started.
 // written down after it was made. Of several times that were missed only the last counts.
 
 #include <optional>
@@ -12,16 +13,16 @@
 
 namespace berth::controllers::cronjob {
 
-struct View {
-  Value cron_job;           // null: there is none
-  std::vector<Value> jobs;  // controlled by it
-  // The zone it names, or this machine's where it names none.
+struct CronJobView {
+  Value cron_job;           // null: the cron job does not exist
+  std::vector<Value> jobs;  // controlled by the cron job
+  // The zone in spec.timeZone, else this machine's.
   Result<api::TimeZone> zone = api::TimeZone();
-  // When its schedule was changed, as far as that was seen: times before do not count.
+  // When the controller saw the schedule change; times before that are not started.
   std::optional<Time> changed;
 };
 
-Plan plan_cron_job(const View& view, Time now);
+Plan plan_cron_job(const CronJobView& view, Time now);
 
 // "<name>-<minutes since 1970>"
 std::string job_name(const Value& cron_job, Time scheduled);

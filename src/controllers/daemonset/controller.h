@@ -1,5 +1,5 @@
 #pragma once
-// The DaemonSet controller: watches sets, their pods and revisions, and the nodes; plan_set() decides.
+// The DaemonSet controller: watches sets, their pods and revisions, and the nodes; plans with plan_set().
 
 #include <memory>
 

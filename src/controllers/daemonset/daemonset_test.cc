@@ -37,7 +37,7 @@ Value make_node(const std::string& name) {
 struct World {
   Value set = make_set();
   std::map<std::string, Value> nodes, pods, revisions;
-  Backoffs backoffs;
+  NodeBackoffs backoffs;
   Time now = kNow;
   int uids = 0;
   std::vector<EventSpec> events;
@@ -55,8 +55,8 @@ struct World {
         .mut("updateStrategy")
         .set("rollingUpdate", Value::object({{"maxUnavailable", unavailable}, {"maxSurge", surge}}));
   }
-  View view() const {
-    View out;
+  DaemonSetView view() const {
+    DaemonSetView out;
     out.set = set;
     for (const auto& [name, pod] : pods) out.pods.push_back(pod);
     for (const auto& [name, revision] : revisions) out.revisions.push_back(revision);
@@ -67,7 +67,7 @@ struct World {
       return found == revisions.end() ? none : found->second;
     };
     out.backoffs = backoffs;
-    out.gone = uids;
+    out.deleted_pods = uids;
     return out;
   }
   void apply(const Action& action) {
@@ -95,9 +95,9 @@ struct World {
       all[name] = object;
     }
   }
-  // Plans and applies once. The steps taken on pods: "create n1", "delete n2".
+  // Plans and applies once. Returns the writes of pods: "create n1", "delete n2".
   Steps sync() {
-    Decision decision = plan_set(view(), now);
+    PlanResult decision = plan_set(view(), now);
     Steps steps;
     for (const Action& action : decision.plan.first) apply(action);
     for (const auto& chain : decision.plan.chains) {
@@ -113,7 +113,7 @@ struct World {
     backoffs = decision.backoffs;
     return steps;
   }
-  // Everything pending runs and is ready; what is being deleted goes.
+  // Makes pending pods run and ready; removes those that are being deleted.
   void live() {
     std::erase_if(pods, [](const auto& one) { return api::is_terminating(one.second); });
     for (auto& [name, pod] : pods) {
@@ -127,7 +127,7 @@ struct World {
                           Value::array({Value::object(
                               {{"type", "Ready"}, {"status", "True"}, {"lastTransitionTime", format_time(now)}})}));
   }
-  void settle() {
+  void run_until_idle() {
     for (int i = 0; i < 100; ++i) {
       sync();
       live();
@@ -218,8 +218,8 @@ TEST(DaemonSetPlan, NodesAreChosenBySelectorAffinityNameAndTaints) {
     const Value more = from(spec);
     for (const auto& [field, value] : more.entries()) set.mut("spec").mut("template").mut("spec").set(field, value);
     node.mut("spec").set("taints", from(taints));
-    const Fitness fitness = fitness_of(set, node);
-    return std::string(fitness.run ? "run" : "") + (fitness.stay ? " stay" : "");
+    const NodeEligibility eligibility = eligibility_of(set, node);
+    return std::string(eligibility.run ? "run" : "") + (eligibility.stay ? " stay" : "");
   };
   EXPECT_EQ(fits("{}", "[]"), "run stay");
   EXPECT_EQ(fits(R"({"nodeSelector":{"disk":"ssd"}})", "[]"), "run stay");
@@ -244,20 +244,20 @@ TEST(DaemonSetPlan, NodesAreChosenBySelectorAffinityNameAndTaints) {
 
 TEST(DaemonSetPlan, FollowsItsNodes) {
   World world(2);
-  world.settle();
+  world.run_until_idle();
   world.nodes["n3"] = make_node("n3");
   EXPECT_EQ(world.sync(), Steps{"create n3"});
-  // The node goes before its pod was placed: nobody else would take the pod away.
+  // The node is deleted before its pod was scheduled: no other controller deletes the pod.
   world.nodes.erase("n3");
   EXPECT_EQ(world.sync(), Steps{"delete n3"});
-  world.settle();
-  // A placed one is left to those who look after lost pods.
+  world.run_until_idle();
+  // Pods with a node are left to the pod garbage collector.
   world.nodes.erase("n2");
   EXPECT_EQ(world.sync(), Steps{});
   EXPECT_EQ(world.counts(), "1 1 1 1 1 0 0 ");
-  // No longer chosen.
+  // The node's labels stop matching.
   world.nodes["n2"] = make_node("n2");
-  world.settle();
+  world.run_until_idle();
   world.nodes["n2"].mut("spec").set("taints", from(R"([{"key":"k","effect":"NoSchedule"}])"));
   EXPECT_EQ(world.sync(), Steps{});
   EXPECT_EQ(world.counts(), "1 1 1 1 1 0 1 ");
@@ -267,7 +267,7 @@ TEST(DaemonSetPlan, FollowsItsNodes) {
 
 TEST(DaemonSetPlan, WaitsUntilTheOldPodIsGone) {
   World world(1);
-  world.settle();
+  world.run_until_idle();
   world.pod_on("n1").mut("metadata").set("deletionTimestamp", "2026-01-01T00:59:00Z");
   EXPECT_EQ(world.sync(), Steps{});
   const std::string old(api::name_of(world.only("n1")));
@@ -278,18 +278,18 @@ TEST(DaemonSetPlan, WaitsUntilTheOldPodIsGone) {
 
 TEST(DaemonSetPlan, OneTooManyIsTheYoungest) {
   World world(1);
-  world.settle();
+  world.run_until_idle();
   Value second = world.only("n1");
   second.mut("metadata").set("name", "log-a").set("uid", "second").set("creationTimestamp", "2026-01-01T02:00:00Z");
   world.pods["log-a"] = second;
-  Decision decision = plan_set(world.view(), kNow);
+  PlanResult decision = plan_set(world.view(), kNow);
   ASSERT_EQ(decision.plan.chains.size(), 1u);
   EXPECT_EQ(decision.plan.chains[0][0].on_success[0].message, "Deleted pod: log-a");
 }
 
 TEST(DaemonSetPlan, FailedPodsAreReplacedMoreAndMoreSlowly) {
   World world(1);
-  world.settle();
+  world.run_until_idle();
   auto fail = [&] { world.pod_on("n1").set("status", from(R"({"phase":"Failed"})")); };
   fail();
   const std::string name(api::name_of(world.only("n1")));
@@ -297,13 +297,13 @@ TEST(DaemonSetPlan, FailedPodsAreReplacedMoreAndMoreSlowly) {
   ASSERT_EQ(world.events.size(), 1u);
   EXPECT_EQ(world.events[0].type + " " + world.events[0].reason + " " + world.events[0].message,
             "Warning FailedDaemonPod Found failed daemon pod default/" + name + " on node n1, will try to kill it");
-  // One that has ended and is on its way out holds nothing up.
+  // An ended pod that is being deleted delays nothing.
   EXPECT_EQ(world.sync(), Steps{"create n1"});
   std::erase_if(world.pods, [](const auto& one) { return api::is_terminating(one.second); });
   for (int delay : {1, 2, 4, 8}) {
     world.live();
     fail();
-    Decision held = plan_set(world.view(), world.now);
+    PlanResult held = plan_set(world.view(), world.now);
     EXPECT_TRUE(held.plan.chains.empty());
     EXPECT_EQ(held.plan.requeue_delay, Duration(std::chrono::seconds(delay)));
     world.now += std::chrono::seconds(delay);
@@ -320,7 +320,7 @@ TEST(DaemonSetPlan, FailedPodsAreReplacedMoreAndMoreSlowly) {
 
 TEST(DaemonSetPlan, PodsThatSucceededAreReplacedAtOnce) {
   World world(1);
-  world.settle();
+  world.run_until_idle();
   world.pod_on("n1").set("status", from(R"({"phase":"Succeeded"})"));
   EXPECT_EQ(world.sync(), Steps{"delete n1"});
   EXPECT_EQ(world.events[0].type + world.events[0].reason, "NormalSucceededDaemonPod");
@@ -328,25 +328,25 @@ TEST(DaemonSetPlan, PodsThatSucceededAreReplacedAtOnce) {
 
 TEST(DaemonSetPlan, RollsOneNodeAfterTheOther) {
   World world;
-  world.settle();
+  world.run_until_idle();
   world.image("i:2");
   EXPECT_EQ(world.sync(), Steps{"delete n1"});
   EXPECT_EQ(world.counts().substr(0, 8), "3 3 3 0 ");
   EXPECT_EQ(world.revisions.size(), 2u);
-  EXPECT_EQ(world.sync(), Steps{});  // until it is gone
+  EXPECT_EQ(world.sync(), Steps{});  // until the old pod is gone
   std::erase_if(world.pods, [](const auto& one) { return api::is_terminating(one.second); });
   EXPECT_EQ(world.sync(), Steps{"create n1"});
-  EXPECT_EQ(world.sync(), Steps{});  // until it serves
+  EXPECT_EQ(world.sync(), Steps{});  // until the new pod is available
   world.live();
   EXPECT_EQ(world.sync(), Steps{"delete n2"});
-  world.settle();
+  world.run_until_idle();
   EXPECT_EQ(world.images(), "2 2 2 ");
   EXPECT_EQ(world.counts(), "3 3 3 3 3 0 0 ");
 }
 
 TEST(DaemonSetPlan, MaxUnavailableIsAShareRoundedUp) {
   World world(5);
-  world.settle();
+  world.run_until_idle();
   world.surge(0, "30%");
   world.image("i:2");
   EXPECT_EQ(world.sync(), (Steps{"delete n1", "delete n2"}));
@@ -354,7 +354,7 @@ TEST(DaemonSetPlan, MaxUnavailableIsAShareRoundedUp) {
 
 TEST(DaemonSetPlan, PodsThatServeNobodyAreReplacedFirst) {
   World world;
-  world.settle();
+  world.run_until_idle();
   for (const char* node : {"n2", "n3"}) world.pod_on(node).mut("status").erase("conditions");
   world.image("i:2");
   EXPECT_EQ(world.sync(), (Steps{"delete n2", "delete n3"}));
@@ -365,7 +365,7 @@ TEST(DaemonSetPlan, MinReadySecondsHoldTheRolloutUp) {
   world.spec().set("minReadySeconds", 20);
   world.sync();
   world.live();
-  Decision decision = plan_set(world.view(), kNow);
+  PlanResult decision = plan_set(world.view(), kNow);
   EXPECT_EQ(decision.plan.requeue_delay, Duration(20s));
   EXPECT_EQ(decision.plan.then[0].object["status"]["numberReady"].as_int(), 2);
   EXPECT_TRUE(decision.plan.then[0].object["status"]["numberAvailable"].is_null());
@@ -385,40 +385,40 @@ TEST(DaemonSetPlan, MinReadySecondsHoldTheRolloutUp) {
 TEST(DaemonSetPlan, OnDeleteLeavesPodsAlone) {
   World world(2);
   world.spec().set("updateStrategy", from(R"({"type":"OnDelete"})"));
-  world.settle();
+  world.run_until_idle();
   world.image("i:2");
   EXPECT_EQ(world.sync(), Steps{});
   EXPECT_EQ(world.counts(), "2 2 2 0 2 0 0 ");
   world.pods.erase(std::string(api::name_of(world.only("n2"))));
-  world.settle();
+  world.run_until_idle();
   EXPECT_EQ(world.images(), "1 2 ");
 }
 
 TEST(DaemonSetPlan, SurgePutsTheNewPodBeside) {
   World world;
   world.surge(1);
-  world.settle();
+  world.run_until_idle();
   world.image("i:2");
   EXPECT_EQ(world.sync(), Steps{"create n1"});
-  EXPECT_EQ(world.sync(), Steps{});  // until it serves
+  EXPECT_EQ(world.sync(), Steps{});  // until the new pod is available
   EXPECT_EQ(world.counts().substr(0, 8), "3 3 3 0 ");
   world.live();
   EXPECT_EQ(world.sync(), Steps{"delete n1"});
   std::erase_if(world.pods, [](const auto& one) { return api::is_terminating(one.second); });
   EXPECT_EQ(world.sync(), Steps{"create n2"});
-  world.settle();
+  world.run_until_idle();
   EXPECT_EQ(world.images(), "2 2 2 ");
 }
 
 TEST(DaemonSetPlan, SurgeReplacesWhatDoesNotServeAtOnce) {
   World world;
   world.surge("34%");
-  world.settle();
+  world.run_until_idle();
   for (const char* node : {"n1", "n2", "n3"}) world.pod_on(node).mut("status").erase("conditions");
   world.image("i:2");
   EXPECT_EQ(world.sync(), (Steps{"create n1", "create n2", "create n3"}));
-  EXPECT_EQ(world.sync(), (Steps{"delete n1", "delete n2", "delete n3"}));  // the old ones, as they serve nobody
-  world.settle();
+  EXPECT_EQ(world.sync(), (Steps{"delete n1", "delete n2", "delete n3"}));  // the old ones, as they are not available
+  world.run_until_idle();
   EXPECT_EQ(world.images(), "2 2 2 ");
 }
 
@@ -427,7 +427,7 @@ TEST(DaemonSetPlan, SurgeMovesWithoutAGap) {
   world.surge(1);
   world.spec().mut("template").mut("spec").set("nodeSelector", from(R"({"role":"log"})"));
   world.nodes["n1"].mut("metadata").mut("labels").set("role", "log");
-  world.settle();
+  world.run_until_idle();
   // From n1 to n2, by a changed template.
   world.nodes["n2"].mut("metadata").mut("labels").set("role", "other");
   world.spec().mut("template").mut("spec").set("nodeSelector", from(R"({"role":"other"})"));
@@ -436,14 +436,14 @@ TEST(DaemonSetPlan, SurgeMovesWithoutAGap) {
 
 TEST(DaemonSetPlan, HistoryIsLimitedAndUndoneByNumber) {
   World world(1);
-  world.settle();
+  world.run_until_idle();
   for (int i = 2; i <= 6; ++i) {
     world.image("i:" + std::to_string(i));
-    world.settle();
+    world.run_until_idle();
   }
   EXPECT_EQ(world.revisions.size(), 3u);
   world.image("i:5");
-  world.settle();
+  world.run_until_idle();
   EXPECT_EQ(world.revisions.size(), 3u);
   std::map<std::int64_t, std::string> numbers;
   for (const auto& [name, revision] : world.revisions) {
@@ -459,12 +459,12 @@ TEST(DaemonSetPlan, ATakenRevisionNameCountsOn) {
   Value foreign = world.revisions.begin()->second;
   foreign.set("data", Value::object());
   World other(1);
-  View view = other.view();
+  DaemonSetView view = other.view();
   view.revision = [&](const std::string& name) -> const Value& {
     static const Value none;
     return name == api::name_of(foreign) ? foreign : none;
   };
-  Decision decision = plan_set(view, kNow);
+  PlanResult decision = plan_set(view, kNow);
   ASSERT_EQ(decision.plan.first.size(), 1u);
   EXPECT_EQ(decision.plan.first[0].object["status"]["collisionCount"].as_int(), 1);
   EXPECT_TRUE(decision.plan.chains.empty());
@@ -476,7 +476,7 @@ TEST(DaemonSetPlan, ATakenRevisionNameCountsOn) {
 
 TEST(DaemonSetPlan, DoubledRevisionsBecomeOne) {
   World world(2);
-  world.settle();
+  world.run_until_idle();
   Value twin = world.revisions.begin()->second;
   twin.mut("metadata").set("name", "log-twin").set("uid", "twin").mut("labels").set(kHashLabel, "twin");
   twin.set("revision", 2);
@@ -490,23 +490,23 @@ TEST(DaemonSetPlan, DoubledRevisionsBecomeOne) {
 TEST(DaemonSetPlan, SelectingEverythingIsRefusedAndTheLeavingRest) {
   World world(1);
   world.spec().set("selector", Value::object());
-  Decision decision = plan_set(world.view(), kNow);
+  PlanResult decision = plan_set(world.view(), kNow);
   EXPECT_TRUE(decision.plan.chains.empty());
   EXPECT_EQ(decision.plan.events[0].reason, "SelectingAll");
   world.set = make_set();
   world.set.mut("metadata").set("deletionTimestamp", "2026-01-01T00:00:00Z");
   EXPECT_TRUE(plan_set(world.view(), kNow).plan.empty());
-  EXPECT_TRUE(plan_set(View(), kNow).plan.empty());
+  EXPECT_TRUE(plan_set(DaemonSetView(), kNow).plan.empty());
 }
 
 TEST(DaemonSetPlan, AdoptsFirst) {
   World world(1);
-  world.settle();
-  View view = world.view();
+  world.run_until_idle();
+  DaemonSetView view = world.view();
   view.orphans = {view.pods[0]};
   view.orphans[0].mut("metadata").erase("ownerReferences");
   view.pods.clear();
-  const Decision decision = plan_set(view, kNow);
+  const PlanResult decision = plan_set(view, kNow);
   ASSERT_EQ(decision.plan.chains.size(), 1u);
   EXPECT_EQ(decision.plan.chains[0][0].verb, Action::Verb::kConfirm);
   EXPECT_EQ(decision.plan.chains[0][1].object["metadata"]["ownerReferences"][0]["kind"].as_string(), "DaemonSet");
@@ -523,7 +523,7 @@ TEST(DaemonSetTest, ConvergesAndRests) {
   EXPECT_EQ(api.count(kPods), 2u);
   EXPECT_EQ(api.count(kControllerRevisions), 1u);
   std::size_t calls = api.calls.size();
-  // A heartbeat is nothing to it.
+  // A heartbeat triggers no plan.
   Value node = api.read(kNodes, {"", "n1"});
   node.mut("status").set("conditions",
                          from(R"([{"type":"Ready","status":"True","lastHeartbeatTime":"2026-01-01T00:00:00Z"}])"));
@@ -534,7 +534,7 @@ TEST(DaemonSetTest, ConvergesAndRests) {
   runtime.advance(100ms);
   EXPECT_EQ(api.count(kPods), 3u);
   EXPECT_EQ(api.read(kDaemonSets, {"default", "log"})["status"]["currentNumberScheduled"].as_int(), 3);
-  // A pod that is lost is made anew, under another name.
+  // A lost pod is replaced under another name.
   const Value lost = informers.get(kPods).list()[0];
   api.erase(kPods, api::name_key(lost));
   runtime.advance(100ms);

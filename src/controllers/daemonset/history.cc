@@ -33,22 +33,22 @@ Value make_revision(const Value& set, const std::string& name, const std::string
                         {"revision", number}});
 }
 
-std::string write_new(const Value& set, std::int64_t number, const Lookup& by_name, Plan& plan) {
+std::string write_new(const Value& set, std::int64_t number, const RevisionLookup& by_name, Plan& plan) {
   const std::int64_t collisions = set["status"]["collisionCount"].as_int();
   const std::string hash = template_hash(set["spec"]["template"], collisions);
   const std::string name = std::string(api::name_of(set)) + "-" + hash;
-  const Value& taken = by_name(name);
-  if (taken.is_null()) {
+  const Value& existing = by_name(name);
+  if (existing.is_null()) {
     plan.first.push_back(create(kControllerRevisions, make_revision(set, name, hash, number)));
     return hash;
   }
-  if (same_data(taken["data"], revision_data(set))) return std::string(api::label_of(taken, kHashLabel));
+  if (same_data(existing["data"], revision_data(set))) return std::string(api::label_of(existing, kHashLabel));
   plan.first.push_back(patch_status(
       kDaemonSets, set, Value::object({{"status", Value::object({{"collisionCount", collisions + 1}})}}), true));
   return "";
 }
 
-// Of several revisions of one template the newest stays; pods of the others become its own.
+// Retains the newest of several revisions of one template; pods of the others get its hash.
 void merge_duplicates(const std::vector<Value>& same, const Value& kept, const std::vector<Value>& pods, Plan& plan) {
   for (const Value& pod : pods) {
     const std::string_view hash = api::label_of(pod, kHashLabel);
@@ -66,9 +66,9 @@ void merge_duplicates(const std::vector<Value>& same, const Value& kept, const s
 
 }  // namespace
 
-History settle_history(const Value& set, const std::vector<Value>& revisions, const std::vector<Value>& pods,
-                       const Lookup& by_name, Plan& plan) {
-  History out;
+RevisionHistory sync_revisions(const Value& set, const std::vector<Value>& revisions, const std::vector<Value>& pods,
+                               const RevisionLookup& by_name, Plan& plan) {
+  RevisionHistory out;
   const Value data = revision_data(set);
   std::vector<Value> same;
   std::int64_t newest_old = 0;
@@ -105,7 +105,7 @@ History settle_history(const Value& set, const std::vector<Value>& revisions, co
   return out;
 }
 
-std::vector<Value> surplus(const Value& set, std::vector<Value> old, const std::vector<Value>& pods) {
+std::vector<Value> unused_revisions(const Value& set, std::vector<Value> old, const std::vector<Value>& pods) {
   const int limit = count_in(set["spec"]["revisionHistoryLimit"], 10);
   std::int64_t too_many = static_cast<std::int64_t>(old.size()) - limit;
   if (too_many <= 0) return {};

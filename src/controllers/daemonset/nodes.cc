@@ -9,12 +9,12 @@
 namespace berth::controllers::daemonset {
 namespace {
 
-// Adds a toleration, or puts it in the place of one that is about the same.
+// Adds a toleration, or replaces one with the same key, effect and operator.
 void tolerate(Value& spec, std::string_view key, std::string_view effect) {
   const Value wanted = Value::object({{"key", key}, {"operator", "Exists"}, {"effect", effect}});
-  const Value& known = spec["tolerations"];
-  for (std::size_t i = 0; i < known.size(); ++i) {
-    const Value& one = known[i];
+  const Value& present = spec["tolerations"];
+  for (std::size_t i = 0; i < present.size(); ++i) {
+    const Value& one = present[i];
     const bool same = one["key"].as_string() == key && one["effect"].as_string() == effect &&
                       one["operator"].as_string() == "Exists" && one["value"].as_string().empty();
     if (!same) continue;
@@ -24,8 +24,8 @@ void tolerate(Value& spec, std::string_view key, std::string_view effect) {
   spec.mut("tolerations").push(wanted);
 }
 
-// A node in trouble keeps its daemons: they may be what it needs, and elsewhere they are of no use.
-void tolerate_trouble(Value& spec) {
+// Daemon pods stay on nodes with problems: the node may need them, and no other node can use them.
+void tolerate_node_problems(Value& spec) {
   tolerate(spec, kNotReady, kNoExecute);
   tolerate(spec, kUnreachable, kNoExecute);
   for (std::string_view key : {kDiskPressure, kMemoryPressure, kPidPressure, kUnschedulable}) {
@@ -34,14 +34,14 @@ void tolerate_trouble(Value& spec) {
   if (spec["hostNetwork"].as_bool()) tolerate(spec, kNetworkUnavailable, kNoSchedule);
 }
 
-bool untolerated(const Value& spec, const Value& node, std::string_view effect) {
+bool has_untolerated(const Value& spec, const Value& node, std::string_view effect) {
   for (const Value& taint : node["spec"]["taints"]) {
     if (taint["effect"].as_string() == effect && !tolerated(spec["tolerations"], taint)) return true;
   }
   return false;
 }
 
-bool chosen(const Value& spec, const Value& node) {
+bool is_selected(const Value& spec, const Value& node) {
   const std::string_view name = spec["nodeName"].as_string();
   if (!name.empty() && name != api::name_of(node)) return false;
   for (const auto& [key, value] : spec["nodeSelector"].entries()) {
@@ -54,12 +54,12 @@ bool chosen(const Value& spec, const Value& node) {
 
 }  // namespace
 
-Fitness fitness_of(const Value& set, const Value& node) {
+NodeEligibility eligibility_of(const Value& set, const Value& node) {
   Value spec = set["spec"]["template"]["spec"];
-  if (!chosen(spec, node)) return {};
-  tolerate_trouble(spec);
-  if (untolerated(spec, node, kNoExecute)) return {};
-  return Fitness{!untolerated(spec, node, kNoSchedule), true};
+  if (!is_selected(spec, node)) return {};
+  tolerate_node_problems(spec);
+  if (has_untolerated(spec, node, kNoExecute)) return {};
+  return NodeEligibility{!has_untolerated(spec, node, kNoSchedule), true};
 }
 
 std::string target_of(const Value& pod) {
@@ -83,10 +83,10 @@ Value make_pod(const Value& set, std::string_view node, std::string_view hash, c
   if (generation.ok()) labels.set(kGenerationLabel, std::to_string(generation.value()));
   labels.set(kHashLabel, hash);
   Value& spec = pod_template.mut("spec");
-  tolerate_trouble(spec);
+  tolerate_node_problems(spec);
   const Value field = Value::object({{"key", "metadata.name"}, {"operator", "In"}, {"values", Value::array({node})}});
   const Value term = Value::object({{"matchFields", Value::array({field})}});
-  // What the template itself requires of nodes holds of this one already.
+  // The set's pods only go to nodes that satisfy the template's own terms, so those can be replaced.
   spec.mut("affinity")
       .mut("nodeAffinity")
       .mut("requiredDuringSchedulingIgnoredDuringExecution")

@@ -1,13 +1,15 @@
 #pragma once
-// What a DaemonSet needs next: a pod on every node that it is for, none elsewhere, the steps of an update, and its
-// status. Pure. The rules, texts and counts are Kubernetes 1.36's:
-//   * The pod of a node is bound to it by node affinity and placed by the scheduler. A node has no second pod until the first
-//     has left the API, but for updates with maxSurge, where the new one comes before the old one goes.
-//   * Pods that failed are replaced, on each node with a back-off that doubles from 1 s to 15 min and is forgotten when the
+// The plan of a DaemonSet: one pod on every eligible node, none elsewhere, the steps of an update, and the status.
+// Pure. Rules, messages and counts are Kubernetes 1.36's:
+//   * The pod of a node has node affinity to it and is bound by the scheduler. A node gets no second pod before the
+//     first has left the API, except in updates with maxSurge: there the new pod is ready before the old one is
+//     deleted.
+//   * Failed pods are replaced, on each node with a back-off that doubles from 1 s to 15 min and is reset when the
 //     set's spec changes.
-//   * Updates take down at most maxUnavailable pods, or put at most maxSurge beside; pods that serve nobody cost nothing.
-// A new pod's name is drawn from the set, its node and the pods known there: a repeated or doubled decision does not
-// make more pods.
+//   * Updates make at most maxUnavailable pods unavailable, or create at most maxSurge extra ones; replacing pods that
+//     are not available costs nothing.
+// A new pod's name is derived from the set, its node and the known pods there: a repeated or concurrent plan creates no
+// further pods.
 
 #include <map>
 #include <string>
@@ -18,31 +20,32 @@
 
 namespace berth::controllers::daemonset {
 
-struct Backoff {
+struct NodeBackoff {
   Duration delay{};
-  Time last{};  // when a failed pod was deleted last
+  Time last{};  // when a failed pod was last deleted
 };
-using Backoffs = std::map<std::string, Backoff, std::less<>>;  // by node
+using NodeBackoffs = std::map<std::string, NodeBackoff, std::less<>>;  // by node
 
 inline constexpr Duration kFirstBackoff = 1s;
 inline constexpr Duration kLongestBackoff = 900s;
 
-struct View {
-  Value set;                     // null: there is none
+struct DaemonSetView {
+  Value set;                     // null: the set does not exist
   std::vector<Value> pods;       // controlled by the set
   std::vector<Value> orphans;    // pods of the namespace without a controller
   std::vector<Value> revisions;  // controlled by the set
   std::vector<Value> orphan_revisions;
-  Lookup revision;
-  std::vector<Value> nodes;  // all, in order of their names
-  Backoffs backoffs;         // of this generation of the set
-  std::int64_t gone = 0;     // pods of the set that have left so far: no name is drawn twice
+  RevisionLookup revision;
+  std::vector<Value> nodes;  // all, sorted by name
+  NodeBackoffs backoffs;     // of this generation of the set
+  // number of the set's pods deleted so far: part of the seed of names, so that no name is used twice
+  std::int64_t deleted_pods = 0;
 };
 
-struct Decision {
+struct PlanResult {
   Plan plan;
-  Backoffs backoffs;  // as they are once the plan is carried out
+  NodeBackoffs backoffs;  // after the plan was executed
 };
-Decision plan_set(const View& view, Time now);
+PlanResult plan_set(const DaemonSetView& view, Time now);
 
 }  // namespace berth::controllers::daemonset

@@ -20,10 +20,10 @@ class DeploymentController final : public Controller {
   std::string name() const override { return "deployment"; }
   std::string component() const override { return "deployment-controller"; }
 
-  std::vector<Watching> watches() override {
-    std::vector<Watching> out;
+  std::vector<WatchedCollection> watches() override {
+    std::vector<WatchedCollection> out;
     out.push_back(watch_self(deployments_));
-    Watching owners = watch_owner(sets_, "apps", "Deployment");
+    WatchedCollection owners = watch_owner(sets_, "apps", "Deployment");
     out.push_back(watch_mapped(
         sets_, [this, by_owner = std::move(owners.mapping)](const Value& before, const Value& after, Keys& keys) {
           by_owner(before, after, keys);
@@ -33,16 +33,16 @@ class DeploymentController final : public Controller {
             if (selector.ok() && selector->matches(api::labels_of(after))) keys.push_back(key_of(one));
           }
         }));
-    // Strategy Recreate waits for the last old pod to go.
+    // Strategy Recreate waits until the last old pod is gone.
     out.push_back(watch_mapped(pods_, [this](const Value& before, const Value& after, Keys& keys) {
       if (before.is_null()) return;
       if (!after.is_null() && api::is_pod_terminal(after) == api::is_pod_terminal(before)) return;
       const Value& owner = api::controller_of(before);
       if (owner["kind"].as_string() != "ReplicaSet") return;
       const Value& set = sets_.get(api::namespace_of(before), owner["name"].as_string());
-      const Value& above = api::controller_of(set);
-      if (above["kind"].as_string() != "Deployment") return;
-      const Value& one = deployments_.get(api::namespace_of(before), above["name"].as_string());
+      const Value& set_owner = api::controller_of(set);
+      if (set_owner["kind"].as_string() != "Deployment") return;
+      const Value& one = deployments_.get(api::namespace_of(before), set_owner["name"].as_string());
       if (!one.is_null() && !is_rolling(one)) keys.push_back(key_of(one));
     }));
     return out;
@@ -50,7 +50,7 @@ class DeploymentController final : public Controller {
 
   Plan plan(const std::string& key, Time now) override {
     const api::Name name = name_of_key(key);
-    View view;
+    DeploymentView view;
     view.deployment = deployments_.get(name);
     if (view.deployment.is_null()) return {};
     view.sets = sets_.by_index(index::kOwner, std::string(api::uid_of(view.deployment)));

@@ -1,5 +1,6 @@
 #pragma once
-// The Deployment controller: watches deployments, their ReplicaSets and (for Recreate) pods; plan_deployment() decides.
+// The Deployment controller: watches deployments, their ReplicaSets and (for Recreate) pods; plans with
+// plan_deployment().
 
 #include <memory>
 

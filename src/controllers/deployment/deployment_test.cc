@@ -41,8 +41,8 @@ Value make_rs(const Value& deployment, int size, int available, int revision,
   return set;
 }
 
-// "web-x 3, web-y 2": the sizes that a plan writes, in its order.
-std::string sizes(const Plan& plan, const View& view) {
+// "web-x 3, web-y 2": the sizes that a plan writes, in order.
+std::string sizes(const Plan& plan, const DeploymentView& view) {
   std::string out;
   for (const auto& chain : plan.chains) {
     for (const Value& set : view.sets) {
@@ -66,7 +66,7 @@ std::string condition(const Plan& plan, const char* type) {
 }
 
 TEST(DeploymentPlanTest, MakesItsFirstSet) {
-  View view;
+  DeploymentView view;
   view.deployment = make_deployment(3);
   const Plan plan = plan_deployment(view, kNow);
   ASSERT_EQ(plan.first.size(), 2u);
@@ -85,7 +85,7 @@ TEST(DeploymentPlanTest, MakesItsFirstSet) {
 }
 
 TEST(DeploymentPlanTest, ANameThatIsTakenCountsOn) {
-  View view;
+  DeploymentView view;
   view.deployment = make_deployment(3);
   view.named = make_rs(make_deployment(3, "other"), 1, 1, 1);
   const Plan plan = plan_deployment(view, kNow);
@@ -96,26 +96,26 @@ TEST(DeploymentPlanTest, ANameThatIsTakenCountsOn) {
 }
 
 TEST(DeploymentPlanTest, RollsInSteps) {
-  View view;
+  DeploymentView view;
   view.deployment = make_deployment(4, "b");
   view.deployment.mut("metadata").set("annotations", Value::object({{kRevision, "2"}}));
   view.sets = {make_rs(make_deployment(4, "a"), 4, 4, 1), make_rs(view.deployment, 0, 0, 2, "2026-01-01T00:30:00Z")};
   EXPECT_EQ(sizes(plan_deployment(view, kNow), view), "b1 ");
   view.sets[1].mut("spec").set("replicas", 1);
-  EXPECT_EQ(sizes(plan_deployment(view, kNow), view), "a3 ");  // one may be missing
+  EXPECT_EQ(sizes(plan_deployment(view, kNow), view), "a3 ");  // one may be unavailable
   view.sets[0] = make_rs(make_deployment(4, "a"), 3, 3, 1);
-  EXPECT_EQ(sizes(plan_deployment(view, kNow), view), "b2 ");  // and one too many
+  EXPECT_EQ(sizes(plan_deployment(view, kNow), view), "b2 ");  // and one extra
   view.sets[1].mut("spec").set("replicas", 2);
-  EXPECT_EQ(sizes(plan_deployment(view, kNow), view), "");  // until a new one serves
+  EXPECT_EQ(sizes(plan_deployment(view, kNow), view), "");  // until a new one is available
   view.sets[1].mut("status").set("availableReplicas", 1);
   EXPECT_EQ(sizes(plan_deployment(view, kNow), view), "a2 ");
-  // Old pods that do not serve are not waited for.
+  // Unavailable old pods are not waited for.
   view.sets[0].mut("status").set("availableReplicas", 2);
   EXPECT_EQ(sizes(plan_deployment(view, kNow), view), "a2 ");
 }
 
 TEST(DeploymentPlanTest, NothingIsWrittenAtRest) {
-  View view;
+  DeploymentView view;
   view.deployment = make_deployment(2);
   view.sets = {make_rs(view.deployment, 2, 2, 1)};
   view.deployment.mut("metadata").set("annotations", Value::object({{kRevision, "1"}}));
@@ -132,7 +132,7 @@ TEST(DeploymentPlanTest, NothingIsWrittenAtRest) {
 }
 
 TEST(DeploymentPlanTest, RollingBackTakesTheOldSetUnderANewNumber) {
-  View view;
+  DeploymentView view;
   view.deployment = make_deployment(1, "a");
   view.sets = {make_rs(view.deployment, 0, 0, 1), make_rs(make_deployment(1, "b"), 1, 1, 2, "2026-01-01T00:30:00Z")};
   const Plan plan = plan_deployment(view, kNow);
@@ -142,7 +142,7 @@ TEST(DeploymentPlanTest, RollingBackTakesTheOldSetUnderANewNumber) {
 }
 
 TEST(DeploymentPlanTest, ScalingInTheMiddleOfARolloutIsSharedOut) {
-  View view;
+  DeploymentView view;
   view.deployment = make_deployment(10, "b");
   view.deployment.mut("spec").set("replicas", 20);
   view.sets = {make_rs(make_deployment(10, "a"), 8, 8, 1),
@@ -154,7 +154,7 @@ TEST(DeploymentPlanTest, ScalingInTheMiddleOfARolloutIsSharedOut) {
 }
 
 TEST(DeploymentPlanTest, PausedDeploymentsOnlyScale) {
-  View view;
+  DeploymentView view;
   view.deployment = make_deployment(3, "b");
   view.deployment.mut("spec").set("paused", true);
   view.sets = {make_rs(make_deployment(2, "a"), 2, 2, 1)};
@@ -165,7 +165,7 @@ TEST(DeploymentPlanTest, PausedDeploymentsOnlyScale) {
 }
 
 TEST(DeploymentPlanTest, RecreateWaitsForTheLastOldPod) {
-  View view;
+  DeploymentView view;
   view.deployment = make_deployment(2, "b");
   view.deployment.mut("spec").set("strategy", from(R"({"type":"Recreate"})"));
   const Value old = make_rs(make_deployment(2, "a"), 2, 2, 1);
@@ -181,7 +181,7 @@ TEST(DeploymentPlanTest, RecreateWaitsForTheLastOldPod) {
 }
 
 TEST(DeploymentPlanTest, HistoryIsLimited) {
-  View view;
+  DeploymentView view;
   view.deployment = make_deployment(1, "z");
   view.deployment.mut("metadata").set("annotations", Value::object({{kRevision, "5"}}));
   for (int i = 1; i <= 4; ++i) view.sets.push_back(make_rs(make_deployment(1, std::to_string(i)), 0, 0, i));
@@ -194,7 +194,7 @@ TEST(DeploymentPlanTest, HistoryIsLimited) {
 }
 
 TEST(DeploymentPlanTest, SetsWithPodsCountAsHistoryAndStay) {
-  View view;
+  DeploymentView view;
   view.deployment = make_deployment(1, "z");
   view.deployment.mut("metadata").set("annotations", Value::object({{kRevision, "5"}}));
   for (int i = 1; i <= 4; ++i) view.sets.push_back(make_rs(make_deployment(1, std::to_string(i)), 0, 0, i));
@@ -214,7 +214,7 @@ TEST(DeploymentPlanTest, SetsWithPodsCountAsHistoryAndStay) {
 }
 
 TEST(DeploymentPlanTest, RecreateWaitsForSetsThatStillReportPods) {
-  View view;
+  DeploymentView view;
   view.deployment = make_deployment(2, "b");
   view.deployment.mut("spec").set("strategy", from(R"({"type":"Recreate"})"));
   view.sets = {make_rs(make_deployment(2, "a"), 0, 0, 1)};
@@ -226,7 +226,7 @@ TEST(DeploymentPlanTest, RecreateWaitsForSetsThatStillReportPods) {
 }
 
 TEST(DeploymentPlanTest, RecreateNumbersASetItGoesBackToAtOnce) {
-  View view;
+  DeploymentView view;
   view.deployment = make_deployment(1, "a");
   view.deployment.mut("spec").set("strategy", from(R"({"type":"Recreate"})"));
   view.sets = {make_rs(view.deployment, 0, 0, 1), make_rs(make_deployment(1, "b"), 1, 1, 2, "2026-01-01T00:30:00Z")};
@@ -237,22 +237,22 @@ TEST(DeploymentPlanTest, RecreateNumbersASetItGoesBackToAtOnce) {
 
 TEST(DeploymentPlanTest, SharesOfASizeThatNobodyNoted) {
   struct Case {
-    int status_replicas, wanted;
+    int status_replicas, desired;
     const char* sizes;
   };
   // Of sets with 8 and 3 pods; the surge is 1.
   for (const Case& c : {Case{11, 20, "a15 b6 "}, {0, 20, "a18 "}, {11, 5, "a4 b2 "}, {11, 0, "a0 b0 "}}) {
-    View view;
+    DeploymentView view;
     view.deployment = make_deployment(10, "b");
-    view.deployment.mut("spec").set("replicas", c.wanted);
+    view.deployment.mut("spec").set("replicas", c.desired);
     view.deployment.mut("status").set("replicas", c.status_replicas);
     view.sets = {make_rs(make_deployment(10, "a"), 8, 8, 1),
                  make_rs(make_deployment(10, "b"), 3, 1, 2, "2026-01-01T00:30:00Z")};
     for (Value& set : view.sets) set.mut("metadata").mut("annotations").erase(kMaximum);
     view.deployment.mut("metadata").set("annotations", Value::object({{kRevision, "2"}}));
     std::string found = sizes(plan_deployment(view, kNow), view);
-    if (c.status_replicas == 0) found = found.substr(0, 4);  // all goes to the largest
-    EXPECT_EQ(found, c.sizes) << c.status_replicas << " " << c.wanted;
+    if (c.status_replicas == 0) found = found.substr(0, 4);  // the largest set gets the complete change
+    EXPECT_EQ(found, c.sizes) << c.status_replicas << " " << c.desired;
   }
 }
 
@@ -268,7 +268,7 @@ TEST(DeploymentPlanTest, TheHistoryOfASetDoesNotGrowForEver) {
 }
 
 TEST(DeploymentPlanTest, FailuresOfSetsAreTakenOver) {
-  View view;
+  DeploymentView view;
   view.deployment = make_deployment(1);
   view.deployment.mut("metadata").set("annotations", Value::object({{kRevision, "1"}}));
   view.sets = {make_rs(view.deployment, 1, 0, 1)};
@@ -285,7 +285,7 @@ TEST(DeploymentPlanTest, FailuresOfSetsAreTakenOver) {
 }
 
 TEST(DeploymentPlanTest, LeavingPodsAreCountedOnceAllSetsTell) {
-  View view;
+  DeploymentView view;
   view.deployment = make_deployment(1);
   view.sets = {make_rs(view.deployment, 1, 1, 1)};
   auto terminating = [&] { return plan_deployment(view, kNow).then.at(0).object["status"]["terminatingReplicas"]; };
@@ -298,18 +298,18 @@ TEST(DeploymentPlanTest, LeavingPodsAreCountedOnceAllSetsTell) {
 }
 
 TEST(DeploymentPlanTest, ARefusedSetIsTold) {
-  View view;
+  DeploymentView view;
   view.deployment = make_deployment(1);
   Plan plan = plan_deployment(view, kNow);
   EXPECT_EQ(plan.first[0].on_failure[0].reason, "ReplicaSetCreateError");
-  ASSERT_TRUE(plan.explain);
-  plan.explain("exceeded quota", plan.otherwise);
+  ASSERT_TRUE(plan.explain_refusal);
+  plan.explain_refusal("exceeded quota", plan.otherwise);
   EXPECT_EQ(plan.otherwise[0].object["status"]["conditions"][0]["message"].as_string(),
             "Failed to create new replica set \"" + next_set_name(view.deployment) + "\": exceeded quota");
 }
 
 TEST(DeploymentPlanTest, AStuckRolloutIsCalledThat) {
-  View view;
+  DeploymentView view;
   view.deployment = make_deployment(1);
   view.deployment.mut("metadata").set("annotations", Value::object({{kRevision, "1"}}));
   view.sets = {make_rs(view.deployment, 1, 0, 1)};
@@ -345,7 +345,7 @@ struct DeploymentTest : ::testing::Test {
     deployments = std::make_unique<Driver>(informers, make_controller(informers));
     sets = std::make_unique<Driver>(informers, replicaset::make_controller(informers));
   }
-  // Makes pods ready one at a time until nothing changes any more.
+  // Makes pods ready one at a time until there is no further change.
   void run() {
     for (int i = 0; i < 200; ++i) {
       runtime.advance(1s);

@@ -16,72 +16,72 @@ using namespace api::resources;  // NOLINT
 
 int available_of(const Value& set) { return count_in(set["status"]["availableReplicas"]); }
 
-class Planner {
+class DeploymentPlanner {
  public:
-  Planner(const View& view, Time now)
+  DeploymentPlanner(const DeploymentView& view, Time now)
       : view_(view),
         deployment_(view.deployment),
         now_(now),
-        wanted_(replicas_of(view.deployment)),
+        desired_(replicas_of(view.deployment)),
         bounds_(bounds_of(view.deployment)) {}
 
   Plan run();
 
  private:
   void find_sets();
-  void note_pause();
-  bool make_or_settle_new_set(bool make);
+  void record_pause();
+  bool sync_new_set(bool make);
   bool create_new_set(std::int64_t revision);
   void scale_to_spec();
   void scale_in_proportion();
-  int share_of(const Value& set, int allowed) const;
+  int proportional_change(const Value& set, int allowed) const;
   bool roll_new_set();
   bool roll_old_sets();
   void recreate();
   bool old_pods_run() const;
   void scale(Value& set, int replicas);
   void clean_up();
-  void report(bool scaling);
+  void write_status(bool scaling);
   bool is_scaling_event() const;
   int new_set_size() const;
   std::vector<Value*> all();
   std::vector<Value*> active();
 
-  const View& view_;
+  const DeploymentView& view_;
   const Value& deployment_;
   Time now_;
-  int wanted_;
-  Bounds bounds_;
+  int desired_;
+  RolloutBounds bounds_;
   Plan plan_;
-  Value new_set_;            // as it is to be after this plan; or null
-  std::vector<Value> old_;   // old first, likewise
-  std::vector<Value> seen_;  // all, as cached
-  Value conditions_;         // set by the steps; goes into the status
+  Value new_set_;                   // as it will be after this plan; or null
+  std::vector<Value> old_sets_;     // oldest first; as they will be after this plan
+  std::vector<Value> cached_sets_;  // all, as cached
+  Value conditions_;                // changed by the steps; written with the status
   std::optional<std::int64_t> collision_count_;
 };
 
-std::vector<Value*> Planner::all() {
+std::vector<Value*> DeploymentPlanner::all() {
   std::vector<Value*> out;
-  for (Value& set : old_) out.push_back(&set);
+  for (Value& set : old_sets_) out.push_back(&set);
   if (!new_set_.is_null()) out.push_back(&new_set_);
   return out;
 }
 
-std::vector<Value*> Planner::active() {
+std::vector<Value*> DeploymentPlanner::active() {
   std::vector<Value*> out = all();
   std::erase_if(out, [](const Value* set) { return replicas_of(*set) == 0; });
   return out;
 }
 
-void Planner::find_sets() {
-  new_set_ = find_new_set(deployment_, seen_);
-  for (const Value& set : seen_) {
-    if (api::uid_of(set) != api::uid_of(new_set_)) old_.push_back(set);
+void DeploymentPlanner::find_sets() {
+  new_set_ = find_new_set(deployment_, cached_sets_);
+  for (const Value& set : cached_sets_) {
+    if (api::uid_of(set) != api::uid_of(new_set_)) old_sets_.push_back(set);
   }
-  order_by_age(old_);
+  order_by_age(old_sets_);
 }
 
-Plan Planner::run() {
+Plan DeploymentPlanner::run() {
   const auto selector = api::LabelSelector::of_object(deployment_["spec"]["selector"]);
   if (!selector.ok()) return {};
   if (const std::string why = why_unusable(deployment_); !why.empty() && !api::is_terminating(deployment_)) {
@@ -98,37 +98,37 @@ Plan Planner::run() {
     }
     return std::move(plan_);
   }
-  const Family family{kDeployments, "apps/v1", "Deployment", kReplicaSets};
-  seen_ = settle_members(family, deployment_, selector.value(), view_.sets, view_.orphans, plan_);
+  const Ownership ownership{kDeployments, "apps/v1", "Deployment", kReplicaSets};
+  cached_sets_ = adopt_and_release(ownership, deployment_, selector.value(), view_.sets, view_.orphans, plan_);
   if (!plan_.chains.empty()) return std::move(plan_);
   conditions_ = deployment_["status"]["conditions"];
   if (conditions_.is_null()) conditions_ = Value::array();
   find_sets();
   if (api::is_terminating(deployment_)) {
-    report(true);
+    write_status(true);
     return std::move(plan_);
   }
-  plan_.members = static_cast<std::size_t>(wanted_);
-  note_pause();
+  plan_.members = static_cast<std::size_t>(desired_);
+  record_pause();
   if (deployment_["spec"]["paused"].as_bool() || is_scaling_event()) {
-    if (!make_or_settle_new_set(false)) return std::move(plan_);
+    if (!sync_new_set(false)) return std::move(plan_);
     scale_to_spec();
     if (deployment_["spec"]["paused"].as_bool()) clean_up();
-    report(true);
+    write_status(true);
     return std::move(plan_);
   }
   if (!is_rolling(deployment_)) {
     recreate();
   } else {
-    if (!make_or_settle_new_set(true)) return std::move(plan_);
+    if (!sync_new_set(true)) return std::move(plan_);
     if (!roll_new_set()) roll_old_sets();
   }
   clean_up();
-  report(false);
+  write_status(false);
   return std::move(plan_);
 }
 
-void Planner::note_pause() {
+void DeploymentPlanner::record_pause() {
   if (!has_deadline(deployment_)) return;
   const Value& known = api::condition_of(deployment_, "Progressing");
   const std::string_view reason = known["reason"].as_string();
@@ -141,21 +141,21 @@ void Planner::note_pause() {
   }
 }
 
-// --- The set of today's template
+// --- The set of the present template
 
-// False where a write has to be seen before anything else can be decided.
-bool Planner::make_or_settle_new_set(bool make) {
+// Returns false if a write must be seen in the cache before the plan can continue.
+bool DeploymentPlanner::sync_new_set(bool make) {
   std::int64_t newest = 0;
-  for (const Value& set : old_) newest = std::max(newest, revision_of(set));
+  for (const Value& set : old_sets_) newest = std::max(newest, revision_of(set));
   const std::int64_t revision = number_after(newest);
   if (new_set_.is_null()) return !make || create_new_set(revision);
 
   Value annotations = new_set_annotations(deployment_, new_set_, revision);
-  const int settle = count_in(deployment_["spec"]["minReadySeconds"]);
-  const bool settles = count_in(new_set_["spec"]["minReadySeconds"]) == settle;
-  if (annotations != new_set_["metadata"]["annotations"] || !settles) {
+  const int min_ready = count_in(deployment_["spec"]["minReadySeconds"]);
+  const bool min_ready_equal = count_in(new_set_["spec"]["minReadySeconds"]) == min_ready;
+  if (annotations != new_set_["metadata"]["annotations"] || !min_ready_equal) {
     Value change = Value::object({{"metadata", Value::object({{"annotations", annotations}})}});
-    if (!settles) change.mut("spec").set("minReadySeconds", settle);
+    if (!min_ready_equal) change.mut("spec").set("minReadySeconds", min_ready);
     plan_.first.push_back(patch(kReplicaSets, new_set_, api::PatchType::kMerge, std::move(change), true));
     return false;
   }
@@ -174,11 +174,12 @@ bool Planner::make_or_settle_new_set(bool make) {
   return true;
 }
 
-bool Planner::create_new_set(std::int64_t revision) {
+bool DeploymentPlanner::create_new_set(std::int64_t revision) {
   const std::int64_t collisions = deployment_["status"]["collisionCount"].as_int();
   const std::string hash = template_hash(deployment_["spec"]["template"], collisions);
   if (!view_.named.is_null()) {
-    // Somebody else's set has that name, or one of ours with another template: count on to get another name.
+    // The name is used by another owner's set, or by an own one with another template: increment collisionCount to get
+    // another name.
     plan_.first.push_back(patch_status(kDeployments, deployment_,
                                        Value::object({{"status", Value::object({{"collisionCount", collisions + 1}})}}),
                                        true));
@@ -204,7 +205,7 @@ bool Planner::create_new_set(std::int64_t revision) {
                   "Failed to create new replica set " + quoted(name), now_);
     Value status = Value::object({{"conditions", failed}});
     plan_.otherwise.push_back(patch_status(kDeployments, deployment_, Value::object({{"status", status}})));
-    plan_.explain = [](const std::string& why, std::vector<Action>& otherwise) {
+    plan_.explain_refusal = [](const std::string& why, std::vector<Action>& otherwise) {
       Value& all = otherwise[0].object.mut("status").mut("conditions");
       for (std::size_t i = 0; i < all.size(); ++i) {
         Value& one = all.mut(i);
@@ -214,35 +215,35 @@ bool Planner::create_new_set(std::int64_t revision) {
     set_condition(conditions_, "Progressing", "True", "NewReplicaSetCreated", "Created new replica set " + quoted(name),
                   now_);
   }
-  report(true);
+  write_status(true);
   return false;
 }
 
-int Planner::new_set_size() const {
+int DeploymentPlanner::new_set_size() const {
   const int mine = new_set_.is_null() ? 0 : replicas_of(new_set_);
-  if (!is_rolling(deployment_)) return wanted_;
+  if (!is_rolling(deployment_)) return desired_;
   std::int64_t current = mine;
-  for (const Value& set : old_) current += replicas_of(set);
-  const std::int64_t most = wanted_ + bounds_.surge;
-  return current >= most ? mine : mine + static_cast<int>(std::min<std::int64_t>(most - current, wanted_ - mine));
+  for (const Value& set : old_sets_) current += replicas_of(set);
+  const std::int64_t most = desired_ + bounds_.surge;
+  return current >= most ? mine : mine + static_cast<int>(std::min<std::int64_t>(most - current, desired_ - mine));
 }
 
 // --- Scaling
 
-bool Planner::is_scaling_event() const {
-  for (const Value& set : seen_) {
+bool DeploymentPlanner::is_scaling_event() const {
+  for (const Value& set : cached_sets_) {
     if (replicas_of(set) == 0) continue;
     const auto desired = parse_int(api::annotation_of(set, kDesired));
-    if (desired.ok() && desired.value() != wanted_) return true;
+    if (desired.ok() && desired.value() != desired_) return true;
   }
   return false;
 }
 
-// Writes a set's size and the annotations that tell what it was scaled for, where they differ.
-void Planner::scale(Value& set, int replicas) {
+// Writes a set's size and the annotations with the sizes that it was scaled for, if they differ.
+void DeploymentPlanner::scale(Value& set, int replicas) {
   const int before = replicas_of(set);
   Value annotations = set["metadata"]["annotations"];
-  set_replica_annotations(annotations, wanted_, wanted_ + bounds_.surge);
+  set_replica_annotations(annotations, desired_, desired_ + bounds_.surge);
   if (before == replicas && annotations == set["metadata"]["annotations"]) return;
   Value change = Value::object(
       {{"metadata", Value::object({{"annotations", annotations}})}, {"spec", Value::object({{"replicas", replicas}})}});
@@ -257,18 +258,18 @@ void Planner::scale(Value& set, int replicas) {
   set.mut("spec").set("replicas", replicas);
 }
 
-void Planner::scale_to_spec() {
+void DeploymentPlanner::scale_to_spec() {
   const std::vector<Value*> live = active();
   if (live.size() <= 1) {
     Value* one = live.empty() ? (all().empty() ? nullptr : all().back()) : live[0];
-    if (one) scale(*one, wanted_);
+    if (one) scale(*one, desired_);
     return;
   }
   const auto known = parse_int(api::annotation_of(new_set_, kDesired));
-  const bool saturated = !new_set_.is_null() && replicas_of(new_set_) == wanted_ && available_of(new_set_) == wanted_ &&
-                         known.ok() && known.value() == wanted_;
+  const bool saturated = !new_set_.is_null() && replicas_of(new_set_) == desired_ &&
+                         available_of(new_set_) == desired_ && known.ok() && known.value() == desired_;
   if (saturated) {
-    for (Value& set : old_) {
+    for (Value& set : old_sets_) {
       if (replicas_of(set) > 0) scale(set, 0);
     }
     return;
@@ -276,10 +277,10 @@ void Planner::scale_to_spec() {
   if (is_rolling(deployment_)) scale_in_proportion();
 }
 
-// By how many pods a set should change for the whole to have `allowed`, were it to keep its part of it.
-int Planner::share_of(const Value& set, int allowed) const {
+// The change of a set's size that preserves its proportion when the total becomes `allowed`.
+int DeploymentPlanner::proportional_change(const Value& set, int allowed) const {
   const int size = replicas_of(set);
-  if (wanted_ == 0) return -size;
+  if (desired_ == 0) return -size;
   const auto known = parse_int(api::annotation_of(set, kMaximum));
   const std::int64_t before =
       known.ok() && known.value() > 0 ? known.value() : deployment_["status"]["replicas"].as_int();
@@ -288,18 +289,18 @@ int Planner::share_of(const Value& set, int allowed) const {
   return static_cast<int>(exact + 0.5) - size;
 }
 
-// Spreads the change of size over all sets that run, the larger ones first.
-void Planner::scale_in_proportion() {
+// Distributes the change of size over all sets with pods, the larger ones first.
+void DeploymentPlanner::scale_in_proportion() {
   std::vector<Value*> live = active();
   std::int64_t total = 0;
   for (const Value* set : live) total += replicas_of(*set);
-  const int allowed = wanted_ > 0 ? wanted_ + bounds_.surge : 0;
+  const int allowed = desired_ > 0 ? desired_ + bounds_.surge : 0;
   const int to_add = static_cast<int>(std::clamp<std::int64_t>(allowed - total, -INT32_MAX, INT32_MAX));
   std::stable_sort(live.begin(), live.end(), [&](const Value* a, const Value* b) {
     if (replicas_of(*a) != replicas_of(*b)) return replicas_of(*a) > replicas_of(*b);
     const std::string_view x = (*a)["metadata"]["creationTimestamp"].as_string(),
                            y = (*b)["metadata"]["creationTimestamp"].as_string();
-    return to_add > 0 ? x > y : x < y;  // growing favours the new, shrinking spares it
+    return to_add > 0 ? x > y : x < y;  // when growing the newest first, when shrinking the oldest first
   });
   int added = 0;
   std::vector<int> sizes;
@@ -307,44 +308,45 @@ void Planner::scale_in_proportion() {
     const int size = replicas_of(*set), left = to_add - added;
     int change = 0;
     if (left != 0)
-      change = to_add > 0 ? std::min(share_of(*set, allowed), left) : std::max(share_of(*set, allowed), left);
+      change = to_add > 0 ? std::min(proportional_change(*set, allowed), left)
+                          : std::max(proportional_change(*set, allowed), left);
     sizes.push_back(size + change);
     added += change;
   }
   for (std::size_t i = 0; i < live.size(); ++i) {
     int size = sizes[i];
-    if (i == 0 && to_add != 0) size = std::max(0, size + to_add - added);  // what rounding left over
+    if (i == 0 && to_add != 0) size = std::max(0, size + to_add - added);  // the rounding remainder
     scale(*live[i], size);
   }
 }
 
 // --- Rolling update
 
-bool Planner::roll_new_set() {
+bool DeploymentPlanner::roll_new_set() {
   const int mine = replicas_of(new_set_);
-  const int size = mine > wanted_ ? wanted_ : new_set_size();
+  const int size = mine > desired_ ? desired_ : new_set_size();
   if (mine == size) return false;
   scale(new_set_, size);
   return true;
 }
 
-bool Planner::roll_old_sets() {
+bool DeploymentPlanner::roll_old_sets() {
   std::int64_t old_pods = 0, all_pods = replicas_of(new_set_), available = available_of(new_set_);
-  for (const Value& set : old_) {
+  for (const Value& set : old_sets_) {
     old_pods += replicas_of(set);
     available += available_of(set);
   }
   all_pods += old_pods;
   if (old_pods == 0) return false;
-  const int least = wanted_ - bounds_.unavailable;
+  const int least = desired_ - bounds_.unavailable;
   const int new_missing = replicas_of(new_set_) - available_of(new_set_);
   const std::int64_t most = all_pods - least - new_missing;
   if (most <= 0) return false;
 
-  // Pods that serve nobody go first; then as many as may be missing.
+  // Unavailable pods first; then as many as may become unavailable.
   std::vector<int> sizes;
   std::int64_t broken = 0;
-  for (const Value& set : old_) {
+  for (const Value& set : old_sets_) {
     const int size = replicas_of(set);
     const int drop =
         static_cast<int>(std::max<std::int64_t>(0, std::min<std::int64_t>(most - broken, size - available_of(set))));
@@ -358,16 +360,16 @@ bool Planner::roll_old_sets() {
     spare -= drop;
   }
   bool any = false;
-  for (std::size_t i = 0; i < old_.size(); ++i) {
-    if (sizes[i] == replicas_of(old_[i])) continue;
-    scale(old_[i], sizes[i]);
+  for (std::size_t i = 0; i < old_sets_.size(); ++i) {
+    if (sizes[i] == replicas_of(old_sets_[i])) continue;
+    scale(old_sets_[i], sizes[i]);
     any = true;
   }
   return any;
 }
 
-bool Planner::old_pods_run() const {
-  for (const Value& set : old_) {
+bool DeploymentPlanner::old_pods_run() const {
+  for (const Value& set : old_sets_) {
     if (set["status"]["replicas"].as_int() > 0) return true;
   }
   return std::any_of(view_.pods.begin(), view_.pods.end(), [&](const Value& pod) {
@@ -375,45 +377,46 @@ bool Planner::old_pods_run() const {
   });
 }
 
-void Planner::recreate() {
-  if (!make_or_settle_new_set(false)) return;
+void DeploymentPlanner::recreate() {
+  if (!sync_new_set(false)) return;
   bool any = false;
-  for (Value& set : old_) {
+  for (Value& set : old_sets_) {
     if (replicas_of(set) == 0) continue;
     scale(set, 0);
     any = true;
   }
   if (any || old_pods_run()) return;
-  if (new_set_.is_null() && !make_or_settle_new_set(true)) return;
-  if (replicas_of(new_set_) != wanted_) scale(new_set_, wanted_);
+  if (new_set_.is_null() && !sync_new_set(true)) return;
+  if (replicas_of(new_set_) != desired_) scale(new_set_, desired_);
 }
 
 // --- History and status
 
-void Planner::clean_up() {
-  const bool over =
-      is_complete(deployment_, status_of(StatusView{deployment_, seen_, find_new_set(deployment_, seen_)}, true, now_));
+void DeploymentPlanner::clean_up() {
+  const bool over = is_complete(
+      deployment_,
+      status_of(StatusView{deployment_, cached_sets_, find_new_set(deployment_, cached_sets_)}, true, now_));
   if (!over && !deployment_["spec"]["paused"].as_bool()) return;
   const Value& limit = deployment_["spec"]["revisionHistoryLimit"];
   if (limit.is_null() || limit.as_int() == std::numeric_limits<std::int32_t>::max()) return;
   std::vector<Value> history;
-  for (const Value& set : old_) {
+  for (const Value& set : old_sets_) {
     if (!api::is_terminating(set)) history.push_back(set);
   }
   std::stable_sort(history.begin(), history.end(),
                    [](const Value& a, const Value& b) { return revision_of(a) < revision_of(b); });
   for (std::int64_t i = 0; i + limit.as_int() < static_cast<std::int64_t>(history.size()); ++i) {
     const Value& set = history[static_cast<std::size_t>(i)];
-    const bool settled = set["status"]["observedGeneration"].as_int() >= set["metadata"]["generation"].as_int();
-    // One that has pods counts, and stays.
-    if (replicas_of(set) == 0 && set["status"]["replicas"].as_int() == 0 && settled)
+    const bool is_observed = set["status"]["observedGeneration"].as_int() >= set["metadata"]["generation"].as_int();
+    // A set that has pods counts towards the limit, but is not deleted.
+    if (replicas_of(set) == 0 && set["status"]["replicas"].as_int() == 0 && is_observed)
       plan_.add(remove(kReplicaSets, set));
   }
 }
 
-void Planner::report(bool scaling) {
+void DeploymentPlanner::write_status(bool scaling) {
   if (!plan_.then.empty()) return;
-  StatusView view{deployment_, seen_, find_new_set(deployment_, seen_)};
+  StatusView view{deployment_, cached_sets_, find_new_set(deployment_, cached_sets_)};
   view.deployment.mut("status").set("conditions", conditions_);
   const Value status = status_of(view, scaling, now_);
   Value change = Value::object();
@@ -423,7 +426,7 @@ void Planner::report(bool scaling) {
     if (value.is_int() && !shown_even_at_zero ? known.as_int() != value.as_int() : known != value)
       change.set(field, value);
   }
-  // A Deployment without any condition has none, not an empty list.
+  // Write no empty list of conditions.
   if (change["conditions"].is_array() && change["conditions"].empty() && deployment_["status"]["conditions"].empty())
     change.erase("conditions");
   if (!change.empty())
@@ -438,9 +441,9 @@ std::string next_set_name(const Value& deployment) {
          template_hash(deployment["spec"]["template"], deployment["status"]["collisionCount"].as_int());
 }
 
-Plan plan_deployment(const View& view, Time now) {
+Plan plan_deployment(const DeploymentView& view, Time now) {
   if (view.deployment.is_null()) return {};
-  return Planner(view, now).run();
+  return DeploymentPlanner(view, now).run();
 }
 
 }  // namespace berth::controllers::deployment

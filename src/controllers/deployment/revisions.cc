@@ -15,14 +15,14 @@ bool older(const Value& a, const Value& b) {
   return x != y ? x < y : api::name_of(a) < api::name_of(b);
 }
 
-// What belongs to one object alone and is not handed on to its sets.
+// Annotations of the deployment that are not copied to its sets.
 bool is_private(std::string_view annotation) {
   return annotation == "kubectl.kubernetes.io/last-applied-configuration" || annotation == kRevision ||
          annotation == kRevisionHistory || annotation == kDesired || annotation == kMaximum ||
          annotation == "deprecated.deployment.rollback.to";
 }
 
-// A list of numbers and one more; the oldest go where it would become too long.
+// Appends a number to a comma-separated list; the oldest are removed if it becomes too long.
 std::string with_revision(std::string history, const std::string& number) {
   constexpr std::size_t kLongest = 2000;
   if (history.empty()) return number;
@@ -50,8 +50,8 @@ std::int64_t revision_of(const Value& object) {
   return parsed.ok() ? parsed.value() : 0;
 }
 
-Bounds bounds_of(const Value& deployment) {
-  Bounds bounds;
+RolloutBounds bounds_of(const Value& deployment) {
+  RolloutBounds bounds;
   const int replicas = replicas_of(deployment);
   if (!is_rolling(deployment)) return bounds;
   const Value& rolling = deployment["spec"]["strategy"]["rollingUpdate"];
@@ -60,7 +60,7 @@ Bounds bounds_of(const Value& deployment) {
   const Value& unavailable = rolling["maxUnavailable"];
   bounds.surge = std::min(part_in(surge.is_null() ? kQuarter : surge, replicas, true), INT32_MAX - replicas);
   bounds.unavailable = part_in(unavailable.is_null() ? kQuarter : unavailable, replicas, false);
-  // Otherwise nothing could move.
+  // With both at zero no pod could be replaced.
   if (bounds.surge == 0 && bounds.unavailable == 0) bounds.unavailable = 1;
   bounds.unavailable = std::min(bounds.unavailable, replicas);
   return bounds;
@@ -104,8 +104,8 @@ Value make_set(const Value& deployment, const std::string& hash, std::int64_t re
                                    {"ownerReferences",
                                     Value::array({api::controller_reference(deployment, "apps/v1", "Deployment")})}})},
        {"spec", Value::object({{"replicas", replicas}, {"selector", selector}, {"template", pod_template}})}});
-  const int settle = count_in(deployment["spec"]["minReadySeconds"]);
-  if (settle > 0) set.mut("spec").set("minReadySeconds", settle);
+  const int min_ready = count_in(deployment["spec"]["minReadySeconds"]);
+  if (min_ready > 0) set.mut("spec").set("minReadySeconds", min_ready);
   return set;
 }
 

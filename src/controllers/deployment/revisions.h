@@ -1,5 +1,5 @@
 #pragma once
-// A Deployment's ReplicaSets: which one has today's template, numbers, names and annotations. Pure.
+// A Deployment's ReplicaSets: which one has the present template, revision numbers, names and annotations. Pure.
 
 #include <string>
 #include <string_view>
@@ -17,28 +17,28 @@ inline constexpr std::string_view kMaximum = "deployment.kubernetes.io/max-repli
 
 // The oldest set with the deployment's template, or null.
 Value find_new_set(const Value& deployment, const std::vector<Value>& sets);
-// The number in the revision annotation; 0 where none.
+// The number in the revision annotation; 0 if there is none.
 std::int64_t revision_of(const Value& object);
 
-// How many pods a rolling update may have too many and too few, from spec.strategy.
-struct Bounds {
+// How many pods a rolling update may create above spec.replicas, and how many may be unavailable.
+struct RolloutBounds {
   int surge = 0;
   int unavailable = 0;
 };
-Bounds bounds_of(const Value& deployment);
+RolloutBounds bounds_of(const Value& deployment);
 
 int replicas_of(const Value& deployment_or_set);
 bool is_rolling(const Value& deployment);
 
-// The annotations that the new set (`set`, null where it is still to be made) shall have under that revision.
+// The annotations of the new set (`set`, null if it is not created yet) at that revision.
 Value new_set_annotations(const Value& deployment, const Value& set, std::int64_t revision);
-// With the numbers that scaling goes by.
+// The replica counts that proportional scaling starts from.
 void set_replica_annotations(Value& annotations, int desired, int maximum);
 
-// A set for the deployment's template, with no name collision considered.
+// A ReplicaSet for the deployment's template, without regard to name collisions.
 Value make_set(const Value& deployment, const std::string& hash, std::int64_t revision, int replicas);
 
-// Old first.
+// Oldest first.
 void order_by_age(std::vector<Value>& sets);
 
 }  // namespace berth::controllers::deployment

@@ -43,11 +43,11 @@ bool is_timed_out(const Value& deployment, const Value& condition, Time now) {
   return at && now > *at;
 }
 
-// Replaces a condition whatever it was, so that lastUpdateTime tells of the last progress.
-void renew_condition(Value& conditions, std::string_view type, std::string_view status, std::string_view reason,
-                     const std::string& message, Time now) {
+// Replaces the condition even if it is equal, so that lastUpdateTime is that of the last progress.
+void replace_condition(Value& conditions, std::string_view type, std::string_view status, std::string_view reason,
+                       const std::string& message, Time now) {
   const Value old = condition_in(conditions, type);
-  drop_condition(conditions, type);
+  remove_condition(conditions, type);
   set_condition(conditions, type, status, reason, message, now);
   if (old["status"].as_string() != status) return;
   for (std::size_t i = 0; i < conditions.size(); ++i) {
@@ -56,8 +56,8 @@ void renew_condition(Value& conditions, std::string_view type, std::string_view 
   }
 }
 
-// A condition taken over from a set keeps the time at which it came.
-void date_as(Value& conditions, const Value& original) {
+// A condition copied from a set retains its times.
+void copy_times(Value& conditions, const Value& original) {
   for (std::size_t i = 0; i < conditions.size(); ++i) {
     if (conditions[i]["type"] != original["type"]) continue;
     conditions.mut(i)
@@ -66,19 +66,19 @@ void date_as(Value& conditions, const Value& original) {
   }
 }
 
-void judge_progress(const StatusView& view, Value& status, Value& conditions, Time now) {
+void update_progress(const StatusView& view, Value& status, Value& conditions, Time now) {
   const Value& deployment = view.deployment;
   const Value current = condition_in(conditions, "Progressing");
-  const bool settled = status["replicas"].as_int() == status["updatedReplicas"].as_int() &&
-                       current["reason"].as_string() == "NewReplicaSetAvailable";
-  if (settled) return;
+  const bool is_observed = status["replicas"].as_int() == status["updatedReplicas"].as_int() &&
+                           current["reason"].as_string() == "NewReplicaSetAvailable";
+  if (is_observed) return;
   const std::string what = view.new_set.is_null() ? "Deployment " + quoted(api::name_of(deployment))
                                                   : "ReplicaSet " + quoted(api::name_of(view.new_set));
   if (is_complete(deployment, status)) {
     set_condition(conditions, "Progressing", "True", "NewReplicaSetAvailable", what + " has successfully progressed.",
                   now);
   } else if (is_progressing(deployment["status"], status)) {
-    renew_condition(conditions, "Progressing", "True", "ReplicaSetUpdated", what + " is progressing.", now);
+    replace_condition(conditions, "Progressing", "True", "ReplicaSetUpdated", what + " is progressing.", now);
   } else if (is_timed_out(deployment, current, now)) {
     set_condition(conditions, "Progressing", "False", "ProgressDeadlineExceeded", what + " has timed out progressing.",
                   now);
@@ -99,11 +99,11 @@ void set_condition(Value& conditions, std::string_view type, std::string_view st
        {"message", message},
        {"lastUpdateTime", at},
        {"lastTransitionTime", old["status"].as_string() == status ? old["lastTransitionTime"] : Value(at)}});
-  drop_condition(conditions, type);
+  remove_condition(conditions, type);
   conditions.push(std::move(fresh));
 }
 
-void drop_condition(Value& conditions, std::string_view type) {
+void remove_condition(Value& conditions, std::string_view type) {
   Value left = Value::array();
   for (const Value& one : conditions) {
     if (one["type"].as_string() != type) left.push(one);
@@ -117,24 +117,25 @@ bool has_deadline(const Value& deployment) {
 }
 
 bool is_complete(const Value& deployment, const Value& status) {
-  const int wanted = replicas_of(deployment);
-  return status["updatedReplicas"].as_int() == wanted && status["replicas"].as_int() == wanted &&
-         status["availableReplicas"].as_int() == wanted &&
+  const int desired = replicas_of(deployment);
+  return status["updatedReplicas"].as_int() == desired && status["replicas"].as_int() == desired &&
+         status["availableReplicas"].as_int() == desired &&
          status["observedGeneration"].as_int() >= deployment["metadata"]["generation"].as_int();
 }
 
 Value status_of(const StatusView& view, bool scaling, Time now) {
   const Value& deployment = view.deployment;
-  std::int64_t wanted = 0, replicas = 0, ready = 0, available = 0, terminating = 0;
-  bool told = true;  // every set that has been looked at says how many of its pods are leaving
+  std::int64_t desired = 0, replicas = 0, ready = 0, available = 0, terminating = 0;
+  bool all_reported = true;  // every observed set reports how many of its pods are terminating
   Value failure;
   for (const Value& set : view.sets) {
-    wanted += replicas_of(set);
+    desired += replicas_of(set);
     replicas += set["status"]["replicas"].as_int();
     ready += set["status"]["readyReplicas"].as_int();
     available += set["status"]["availableReplicas"].as_int();
     terminating += set["status"]["terminatingReplicas"].as_int();
-    told = told && (set["status"]["terminatingReplicas"].is_int() || set["status"]["observedGeneration"].as_int() == 0);
+    all_reported = all_reported &&
+                   (set["status"]["terminatingReplicas"].is_int() || set["status"]["observedGeneration"].as_int() == 0);
     const Value& failed = api::condition_of(set, "ReplicaFailure");
     const bool is_new = api::uid_of(set) == api::uid_of(view.new_set);
     if (failed["status"].as_string() == "True" && (failure.is_null() || is_new)) failure = failed;
@@ -144,8 +145,8 @@ Value status_of(const StatusView& view, bool scaling, Time now) {
                                 {"updatedReplicas", view.new_set["status"]["replicas"].as_int()},
                                 {"readyReplicas", ready},
                                 {"availableReplicas", available},
-                                {"unavailableReplicas", std::max<std::int64_t>(0, wanted - available)},
-                                {"terminatingReplicas", told ? Value(terminating) : Value()}});
+                                {"unavailableReplicas", std::max<std::int64_t>(0, desired - available)},
+                                {"terminatingReplicas", all_reported ? Value(terminating) : Value()}});
   Value conditions = deployment["status"]["conditions"];
   if (conditions.is_null()) conditions = Value::array();
   if (available >= replicas_of(deployment) - bounds_of(deployment).unavailable) {
@@ -157,16 +158,16 @@ Value status_of(const StatusView& view, bool scaling, Time now) {
   }
   if (!scaling) {
     if (has_deadline(deployment)) {
-      judge_progress(view, status, conditions, now);
+      update_progress(view, status, conditions, now);
     } else {
-      drop_condition(conditions, "Progressing");
+      remove_condition(conditions, "Progressing");
     }
     if (failure.is_null()) {
-      drop_condition(conditions, "ReplicaFailure");
+      remove_condition(conditions, "ReplicaFailure");
     } else {
       const Value before = condition_in(conditions, "ReplicaFailure");
       set_condition(conditions, "ReplicaFailure", "True", failure["reason"].as_string(), failure["message"].str(), now);
-      if (condition_in(conditions, "ReplicaFailure") != before) date_as(conditions, failure);
+      if (condition_in(conditions, "ReplicaFailure") != before) copy_times(conditions, failure);
     }
   }
   status.set("conditions", std::move(conditions));
@@ -180,7 +181,7 @@ std::optional<Duration> deadline_in(const Value& deployment, const Value& status
   if (reason == "NewReplicaSetAvailable" || reason == "ProgressDeadlineExceeded") return std::nullopt;
   const auto at = deadline(deployment, condition);
   if (!at) return std::nullopt;
-  return std::max<Duration>(*at - now, Duration::zero()) + 1s;  // times are written in whole seconds
+  return std::max<Duration>(*at - now, Duration::zero()) + 1s;  // times are written in seconds
 }
 
 }  // namespace berth::controllers::deployment

@@ -16,19 +16,18 @@ struct StatusView {
   Value new_set;            // or null
 };
 
-// Sets a condition as upstream does: nothing happens where status and reason stay; lastUpdateTime always moves
-// otherwise.
+// As upstream: no change if status and reason are equal; otherwise lastUpdateTime is set.
 void set_condition(Value& conditions, std::string_view type, std::string_view status, std::string_view reason,
                    const std::string& message, Time now);
-void drop_condition(Value& conditions, std::string_view type);
+void remove_condition(Value& conditions, std::string_view type);
 
 bool has_deadline(const Value& deployment);
 
-// The status to be; without the deadline's condition where `scaling` (nothing is being rolled out).
+// The new status. `scaling`: no rollout is in progress, so the conditions of a rollout stay as they are.
 Value status_of(const StatusView& view, bool scaling, Time now);
-// When the rollout will have taken too long; nothing where it is over or has no deadline.
+// Time until the rollout exceeds its deadline; empty if it is complete or has no deadline.
 std::optional<Duration> deadline_in(const Value& deployment, const Value& status, Time now);
-// Every replica is of the new template and available.
+// True if every replica has the new template and is available.
 bool is_complete(const Value& deployment, const Value& status);
 
 }  // namespace berth::controllers::deployment

@@ -21,8 +21,8 @@ class DisruptionController final : public Controller {
   std::string name() const override { return "disruption"; }
   std::string component() const override { return "controllermanager"; }
 
-  std::vector<Watching> watches() override {
-    std::vector<Watching> out;
+  std::vector<WatchedCollection> watches() override {
+    std::vector<WatchedCollection> out;
     out.push_back(watch_self(budgets_));
     out.push_back(watch_mapped(pods_, [this](const Value& before, const Value& after, Keys& keys) {
       if (!before.is_null() && !after.is_null() && api::is_pod_ready(before) == api::is_pod_ready(after) &&
@@ -39,7 +39,7 @@ class DisruptionController final : public Controller {
         if (touched) keys.push_back(key_of(budget));
       }
     }));
-    // A controller of another size makes other percentages.
+    // Percentages are of the controllers' sizes.
     for (Informer* informer : {&sets_, &deployments_, &stateful_sets_, &replication_controllers_}) {
       out.push_back(watch_mapped(*informer, [this](const Value& before, const Value& after, Keys& keys) {
         const bool same_size = !before.is_null() && !after.is_null() &&
@@ -53,7 +53,7 @@ class DisruptionController final : public Controller {
   }
 
   Plan plan(const std::string& key, Time now) override {
-    View view;
+    BudgetView view;
     const api::Name name = name_of_key(key);
     view.budget = budgets_.get(name);
     if (view.budget.is_null()) return {};
@@ -71,11 +71,12 @@ class DisruptionController final : public Controller {
   }
 
  private:
-  static std::optional<View::Scale> scale_from(const Value& object, const Value& reference) {
+  static std::optional<BudgetView::Scale> scale_from(const Value& object, const Value& reference) {
     if (object.is_null() || api::uid_of(object) != reference["uid"].as_string()) return std::nullopt;
-    return View::Scale{reference["uid"].str(), count_in(object["spec"]["replicas"], 1), api::is_terminating(object)};
+    return BudgetView::Scale{reference["uid"].str(), count_in(object["spec"]["replicas"], 1),
+                             api::is_terminating(object)};
   }
-  std::optional<View::Scale> scale_of(const Value& pod) const {
+  std::optional<BudgetView::Scale> scale_of(const Value& pod) const {
     const Value& owner = api::controller_of(pod);
     const std::string_view ns = api::namespace_of(pod), kind = owner["kind"].as_string();
     if (kind == "StatefulSet") return scale_from(stateful_sets_.get(ns, owner["name"].as_string()), owner);
@@ -102,13 +103,13 @@ class DisruptionController final : public Controller {
   Informer& replication_controllers_;
 };
 
-class StaleController final : public Controller {
+class StaleDisruptionController final : public Controller {
  public:
-  explicit StaleController(InformerSet& informers) : pods_(informers.get(kPods)) {}
+  explicit StaleDisruptionController(InformerSet& informers) : pods_(informers.get(kPods)) {}
   std::string name() const override { return "stale-disruption"; }
   std::string component() const override { return "controllermanager"; }
-  std::vector<Watching> watches() override {
-    std::vector<Watching> out;
+  std::vector<WatchedCollection> watches() override {
+    std::vector<WatchedCollection> out;
     out.push_back(watch_mapped(pods_, [](const Value& before, const Value& after, Keys& keys) {
       const Value& target = api::condition_of(after, "DisruptionTarget");
       if (target["status"].as_string() == "True" && target != api::condition_of(before, "DisruptionTarget"))
@@ -129,7 +130,7 @@ std::unique_ptr<Controller> make_controller(InformerSet& informers) {
 }
 
 std::unique_ptr<Controller> make_stale_controller(InformerSet& informers) {
-  return std::make_unique<StaleController>(informers);
+  return std::make_unique<StaleDisruptionController>(informers);
 }
 
 std::vector<std::unique_ptr<Controller>> make_controllers(InformerSet& informers) {

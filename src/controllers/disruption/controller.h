@@ -1,6 +1,6 @@
 #pragma once
-// The disruption controllers: PodDisruptionBudgets' status is kept up to date, pods that were not deleted after all are
-// told.
+// The disruption controllers: one updates the status of PodDisruptionBudgets, one clears DisruptionTarget of pods that
+// were not deleted after all.
 
 #include <memory>
 #include <vector>
@@ -9,8 +9,8 @@
 
 namespace berth::controllers::disruption {
 
-// Of one cluster no two may be alive: out of an older view of pods the other one would allow again what was just used
-// up.
+// Only one may run in a cluster: with an older view of the pods a second one would allow disruptions again that were
+// just used.
 std::unique_ptr<Controller> make_controller(InformerSet& informers);
 // Keys: pods.
 std::unique_ptr<Controller> make_stale_controller(InformerSet& informers);

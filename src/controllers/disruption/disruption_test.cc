@@ -21,12 +21,12 @@ Value make_pod(const std::string& name, bool ready = true, bool owned = true) {
 }
 
 struct DisruptionTest : ::testing::Test {
-  View view;
+  BudgetView view;
   void SetUp() override {
     view.budget = from(
         R"({"metadata":{"name":"b","namespace":"default","uid":"b","generation":2,"resourceVersion":"5"},"spec":{}})");
     view.pods = {make_pod("a"), make_pod("b"), make_pod("c", false)};
-    view.scale_of = [](const Value&) { return View::Scale{"set", 4}; };
+    view.scale_of = [](const Value&) { return BudgetView::Scale{"set", 4}; };
   }
   Value status() {
     const Plan plan = plan_budget(view, kNow);
@@ -83,7 +83,7 @@ TEST_F(DisruptionTest, NothingIsAllowedWhereTheSizeIsUnknown) {
   const Value condition = out["conditions"][0];
   EXPECT_EQ(condition["status"].str() + " " + condition["reason"].str() + " " + condition["message"].str(),
             "False SyncFailed daemonsets.apps does not implement the scale subresource");
-  EXPECT_EQ(condition["observedGeneration"].as_int(), 1);  // the second is not counted yet
+  EXPECT_EQ(condition["observedGeneration"].as_int(), 1);  // counting failed for the second generation
   EXPECT_FALSE(out.contains("observedGeneration"));
   EXPECT_EQ(
       plan_budget(view, kNow).events[0].message,
@@ -96,14 +96,14 @@ TEST_F(DisruptionTest, NothingIsAllowedWhereTheSizeIsUnknown) {
 
 TEST_F(DisruptionTest, ASetThatEndsWantsThePodsItStillHas) {
   view.budget.mut("spec").set("maxUnavailable", 1);
-  view.scale_of = [](const Value&) { return View::Scale{"set", 4, true}; };
+  view.scale_of = [](const Value&) { return BudgetView::Scale{"set", 4, true}; };
   EXPECT_EQ(status()["expectedPods"].as_int(), 4) << "evictions alone: as Kubernetes counts";
   view.budget.mut("metadata").set("annotations", from(R"({"berth.dev/budget-everything":"true"})"));
   view.pods = {make_pod("a"), make_pod("b")};
   Value out = status();
   EXPECT_EQ(out["expectedPods"].as_int(), 2);
   EXPECT_EQ(out["disruptionsAllowed"].as_int(), 1);
-  view.scale_of = [](const Value&) { return std::nullopt; };  // it is gone
+  view.scale_of = [](const Value&) { return std::nullopt; };  // the controller is gone
   EXPECT_EQ(status()["disruptionsAllowed"].as_int(), 1);
 }
 
@@ -112,9 +112,9 @@ TEST_F(DisruptionTest, ASuccessorWaitsForTheNamesOfThePodsBeforeIt) {
   view.budget.mut("spec").set("maxUnavailable", 1);
   view.pods = {make_pod("web-0"), make_pod("web-1"), make_pod("web-2")};
   view.pods[0].mut("metadata").mut("ownerReferences").mut(std::size_t{0}).set("uid", "new");
-  view.scale_of = [](const Value& pod) -> std::optional<View::Scale> {
-    if (api::name_of(pod) != "web-0") return std::nullopt;  // of the set before it
-    return View::Scale{"new", 3};
+  view.scale_of = [](const Value& pod) -> std::optional<BudgetView::Scale> {
+    if (api::name_of(pod) != "web-0") return std::nullopt;  // pods of the predecessor
+    return BudgetView::Scale{"new", 3};
   };
   EXPECT_EQ(status()["expectedPods"].as_int(), 3);
   EXPECT_EQ(status()["disruptionsAllowed"].as_int(), 1);
@@ -122,7 +122,7 @@ TEST_F(DisruptionTest, ASuccessorWaitsForTheNamesOfThePodsBeforeIt) {
 
 TEST_F(DisruptionTest, ASetEndsWhateverOfItHasFailed) {
   view.budget.mut("metadata").set("annotations", from(R"({"berth.dev/budget-everything":"true"})"));
-  view.scale_of = [](const Value&) { return View::Scale{"set", 3, true}; };
+  view.scale_of = [](const Value&) { return BudgetView::Scale{"set", 3, true}; };
   view.pods = {make_pod("a"), make_pod("b", false), make_pod("c", false)};
   view.budget.mut("spec").set("maxUnavailable", 1);
   EXPECT_EQ(status()["disruptionsAllowed"].as_int(), 1) << "nobody mends the others";
@@ -134,7 +134,7 @@ TEST_F(DisruptionTest, ASetEndsWhateverOfItHasFailed) {
 
 TEST_F(DisruptionTest, ASetThatWantsNobodyMayHaveThemDeletedWhereDeletionsCount) {
   view.budget.mut("spec").set("maxUnavailable", 1);
-  view.scale_of = [](const Value&) { return View::Scale{"set", 0}; };
+  view.scale_of = [](const Value&) { return BudgetView::Scale{"set", 0}; };
   EXPECT_EQ(status()["disruptionsAllowed"].as_int(9), 0) << "evictions alone: as Kubernetes counts";
   view.budget.mut("metadata").set("annotations", from(R"({"berth.dev/budget-everything":"true"})"));
   EXPECT_EQ(status()["disruptionsAllowed"].as_int(), 2);

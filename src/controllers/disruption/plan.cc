@@ -15,24 +15,24 @@ namespace {
 
 using namespace api::resources;  // NOLINT
 
-struct Expectation {
+struct ExpectedPods {
   int pods = 0, healthy = 0;
-  std::string problem;     // not empty: nothing may be evicted
-  bool unmanaged = false;  // some pods have no controller, so the sums are too small
-  bool ending = false;     // some pods' controllers are being deleted, or gone, and are to be able to end
+  std::string problem;     // not empty: no pod may be evicted
+  bool unmanaged = false;  // some pods have no controller, so the sums are too low
+  bool ending = false;     // controllers of some pods are being deleted or gone, and must be able to complete
 };
 
 bool counts_everything(const Value& budget) { return api::annotation_of(budget, api::kBudgetEverything) == "true"; }
 
-// The sum of what the pods' controllers want.
-Expectation scale_of_controllers(const View& view) {
-  Expectation out;
+// Sums the desired sizes of the pods' controllers.
+ExpectedPods sum_scales(const BudgetView& view) {
+  ExpectedPods out;
   struct Owner {
     std::string name;
     int replicas = 0, pods = 0;
   };
   std::map<std::string, Owner> owners;  // by uid
-  std::set<std::string> ending;         // names of those
+  std::set<std::string> ending;         // their names
   for (const Value& pod : view.pods) {
     const Value& controller = api::controller_of(pod);
     if (controller.is_null()) {
@@ -40,8 +40,8 @@ Expectation scale_of_controllers(const View& view) {
       continue;
     }
     const auto scale = view.scale_of(pod);
-    // Where the budget counts deletions too, the end of a set must be able to end: it wants the healthy pods it still
-    // has. Nobody replaces the others.
+    // If the budget also counts deletions, the deletion of a set must be able to complete: count its present healthy
+    // pods as desired. Its other pods have no successors.
     if (counts_everything(view.budget) && (!scale || scale->ending)) {
       out.ending = true;
       ending.insert(controller["name"].str());
@@ -59,14 +59,14 @@ Expectation scale_of_controllers(const View& view) {
     ++owner.pods;
   }
   for (const auto& [uid, owner] : owners) {
-    // A successor cannot have all its pods before those of the same names have gone.
+    // A set of the same name cannot have all its pods before the pods of its predecessor are gone.
     out.pods += ending.count(owner.name) ? std::min(owner.replicas, owner.pods) : owner.replicas;
   }
   return out;
 }
 
-// As Go prints a selector.
-std::string selector_words(const Value& selector) {
+// Formats a selector as Go does.
+std::string format_selector(const Value& selector) {
   std::string out = "&LabelSelector{MatchLabels:map[string]string{";
   for (const auto& [key, value] : selector["matchLabels"].entries()) out += std::string(key) + ": " + value.str() + ",";
   out += "},MatchExpressions:[]LabelSelectorRequirement{";
@@ -79,26 +79,26 @@ std::string selector_words(const Value& selector) {
   return out + "},}";
 }
 
-Expectation expect(const View& view) {
+ExpectedPods expected_pods(const BudgetView& view) {
   const Value& spec = view.budget["spec"];
   const Value& most = spec["maxUnavailable"];
   const Value& least = spec["minAvailable"];
   if (!most.is_null()) {
-    Expectation out = scale_of_controllers(view);
+    ExpectedPods out = sum_scales(view);
     out.healthy = std::max(0, out.pods - part_in(most, out.pods, true));
     return out;
   }
-  if (least.is_int()) return Expectation{static_cast<int>(view.pods.size()), count_in(least), {}, false};
+  if (least.is_int()) return ExpectedPods{static_cast<int>(view.pods.size()), count_in(least), {}, false};
   if (!least.is_null()) {
-    Expectation out = scale_of_controllers(view);
+    ExpectedPods out = sum_scales(view);
     out.healthy = part_in(least, out.pods, !out.ending);
     return out;
   }
   return {};
 }
 
-// Evicted pods that are still on their way out.
-Value disrupted(const View& view, Time now, Plan& plan) {
+// Evicted pods that are not deleted yet.
+Value pending_disruptions(const BudgetView& view, Time now, Plan& plan) {
   Value out = Value::object();
   for (const auto& [name, at] : view.budget["status"]["disruptedPods"].entries()) {
     const auto found = std::find_if(view.pods.begin(), view.pods.end(),
@@ -119,28 +119,28 @@ Value disrupted(const View& view, Time now, Plan& plan) {
 
 }  // namespace
 
-Plan plan_budget(const View& view, Time now) {
+Plan plan_budget(const BudgetView& view, Time now) {
   Plan plan;
   const Value& budget = view.budget;
   if (budget.is_null() || api::is_terminating(budget)) return plan;
-  const Expectation expected = expect(view);
-  const Value leaving = disrupted(view, now, plan);
+  const ExpectedPods expected = expected_pods(view);
+  const Value leaving = pending_disruptions(view, now, plan);
   int healthy = 0;
   for (const Value& pod : view.pods) {
     if (api::is_pod_ready(pod) && !api::is_terminating(pod) && !leaving.contains(api::name_of(pod))) ++healthy;
   }
-  // Where deletions count too, those of a set that wants nobody any more must be possible.
+  // If deletions count, too, the pods of a set scaled to zero must be deletable.
   const Value& spec = budget["spec"];
-  const bool wants_nobody =
+  const bool expects_none =
       counts_everything(budget) && !(spec["maxUnavailable"].is_null() && spec["minAvailable"].is_null());
-  const bool nothing_known = expected.pods <= 0 && !wants_nobody;
-  const int allowed = nothing_known || !expected.problem.empty() ? 0 : std::max(0, healthy - expected.healthy);
+  const bool scale_unknown = expected.pods <= 0 && !expects_none;
+  const int allowed = scale_unknown || !expected.problem.empty() ? 0 : std::max(0, healthy - expected.healthy);
 
   const Value& old = budget["status"];
   Value change = Value::object();
   Value conditions = old["conditions"];
   const std::int64_t generation = budget["metadata"]["generation"].as_int();
-  bool told = false;
+  bool conditions_changed = false;
   if (expected.problem.empty()) {
     const std::pair<const char*, int> numbers[] = {{"currentHealthy", healthy},
                                                    {"desiredHealthy", expected.healthy},
@@ -150,20 +150,21 @@ Plan plan_budget(const View& view, Time now) {
       if (!old[field].is_int() || old[field].as_int() != value) change.set(field, value);
     }
     if (old["observedGeneration"].as_int() != generation) change.set("observedGeneration", generation);
-    told = api::set_condition(conditions, "DisruptionAllowed", allowed > 0 ? "True" : "False",
-                              allowed > 0 ? "SufficientPods" : "InsufficientPods", "", now);
+    conditions_changed = api::set_condition(conditions, "DisruptionAllowed", allowed > 0 ? "True" : "False",
+                                            allowed > 0 ? "SufficientPods" : "InsufficientPods", "", now);
     if (view.pods.empty() && !change.empty()) plan.event(budget, kNormal, "NoPods", "No matching pods found");
     if (expected.unmanaged && !change.empty()) {
       plan.event(
           budget, kWarning, "UnmanagedPods",
-          "Pods selected by this PodDisruptionBudget (selector: " + selector_words(budget["spec"]["selector"]) +
+          "Pods selected by this PodDisruptionBudget (selector: " + format_selector(budget["spec"]["selector"]) +
               ") were found to be unmanaged. As a result, the status of the PDB cannot be calculated correctly, which may result in undefined "
               "behavior. To account for these pods please set \".spec.minAvailable\" field of the PDB to an integer value.");
     }
   } else {
     if (old["disruptionsAllowed"].as_int() != 0) change.set("disruptionsAllowed", 0);
-    told = api::set_condition(conditions, "DisruptionAllowed", "False", "SyncFailed", expected.problem, now);
-    if (told) {
+    conditions_changed =
+        api::set_condition(conditions, "DisruptionAllowed", "False", "SyncFailed", expected.problem, now);
+    if (conditions_changed) {
       plan.event(budget, kWarning, "CalculateExpectedPodCountFailed",
                  "Failed to calculate the number of expected pods: " + expected.problem);
     }
@@ -173,20 +174,20 @@ Plan plan_budget(const View& view, Time now) {
   for (std::size_t i = 0; i < conditions.size(); ++i) {
     if (conditions[i]["observedGeneration"].as_int() == observed) continue;
     conditions.mut(i).set("observedGeneration", observed);
-    told = true;
+    conditions_changed = true;
   }
-  if (told) change.set("conditions", conditions);
-  const Value& noted = old["disruptedPods"];
-  if (noted.size() != leaving.size() || (!leaving.empty() && noted != leaving)) {
-    // A merge patch must name what is to go.
+  if (conditions_changed) change.set("conditions", conditions);
+  const Value& stored = old["disruptedPods"];
+  if (stored.size() != leaving.size() || (!leaving.empty() && stored != leaving)) {
+    // A merge patch removes a field by setting it to null.
     Value merged = leaving;
-    for (const auto& [name, at] : noted.entries()) {
+    for (const auto& [name, at] : stored.entries()) {
       if (!leaving.contains(name)) merged.set(name, nullptr);
     }
     change.set("disruptedPods", std::move(merged));
   }
   if (!change.empty()) {
-    // With the exact version: an eviction counted meanwhile must not be undone.
+    // With resourceVersion: an eviction counted in between must not be overwritten.
     plan.add(patch_status(kPodDisruptionBudgets, budget, Value::object({{"status", std::move(change)}}), true));
   }
   return plan;
@@ -195,7 +196,7 @@ Plan plan_budget(const View& view, Time now) {
 Plan plan_stale(const Value& pod, Time now) {
   Plan plan;
   const Value& target = api::condition_of(pod, "DisruptionTarget");
-  // What the agent ends may take as long as it likes.
+  // The agent may take any time to end a pod that it terminates itself.
   const bool waits = target["status"].as_string() == "True" && target["reason"].as_string() != "TerminationByKubelet";
   if (!waits || api::is_terminating(pod) || api::is_pod_terminal(pod)) return plan;
   const auto since = parse_time(target["lastTransitionTime"].as_string());

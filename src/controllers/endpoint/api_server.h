@@ -1,7 +1,7 @@
 #pragma once
-// The Endpoints and the EndpointSlice of default/kubernetes: where the API server itself answers. Pure.
+// The Endpoints and the EndpointSlice of default/kubernetes: the API server's own address. Pure.
 //
-// Labels of the Endpoints that others set stay; its subsets, and all of the slice, are kept as they have to be.
+// Labels of the Endpoints that other clients set stay; its subsets, and the complete slice, are restored.
 
 #include <string>
 #include <string_view>

@@ -11,7 +11,7 @@ bool has_endpoints(const Value& service) {
          service["spec"]["type"].as_string() != "ExternalName";
 }
 
-bool pod_matters(const Value& before, const Value& after) {
+bool pod_affects_endpoints(const Value& before, const Value& after) {
   if (before.is_null() || after.is_null()) return true;
   for (const char* field : {"podIP", "podIPs"}) {
     if (before["status"][field] != after["status"][field]) return true;
@@ -31,7 +31,7 @@ std::int64_t target_port(const Value& pod, const Value& service_port) {
   const std::string_view protocol = service_port["protocol"].as_string("TCP");
   for (const char* list : {"containers", "initContainers"}) {
     for (const Value& container : pod["spec"][list]) {
-      // Of init containers only the sidecars serve.
+      // Of the init containers only sidecars keep running.
       if (list[0] == 'i' && !api::is_sidecar(container)) continue;
       for (const Value& port : container["ports"]) {
         if (port["name"] == target && port["protocol"].as_string("TCP") == protocol)
@@ -57,7 +57,7 @@ Value ports_for(const Value& service, const Value& pod) {
   return out;
 }
 
-bool serves_at_all(const Value& pod, bool leaving_too) {
+bool is_endpoint(const Value& pod, bool leaving_too) {
   if (api::is_pod_terminal(pod)) return false;
   if (!leaving_too && api::is_terminating(pod)) return false;
   return !pod["status"]["podIP"].as_string().empty() || !pod["status"]["podIPs"].empty();

@@ -19,7 +19,7 @@ void by_service(const Value& slice, std::vector<std::string>& keys) {
   keys.push_back(std::string(api::namespace_of(slice)) + "/" + std::string(api::label_of(slice, kServiceName)));
 }
 
-void by_mirrored(const Value& slice, std::vector<std::string>& keys) {
+void by_mirrored_service(const Value& slice, std::vector<std::string>& keys) {
   if (api::label_of(slice, kManagedBy) != kMirrorManager) return;
   keys.push_back(std::string(api::namespace_of(slice)) + "/" + std::string(api::label_of(slice, kServiceName)));
 }
@@ -27,34 +27,34 @@ void by_mirrored(const Value& slice, std::vector<std::string>& keys) {
 class EndpointController final : public Controller {
  public:
   EndpointController(InformerSet& informers, bool slices)
-      : slices_wanted_(slices),
+      : writes_slices_(slices),
         services_(informers.get(kServices)),
         pods_(informers.get(kPods)),
         nodes_(informers.get(kNodes)),
-        written_(informers.get(slices ? kEndpointSlices : kEndpoints)) {
-    if (slices) written_.add_index(kByService, by_service);
+        outputs_(informers.get(slices ? kEndpointSlices : kEndpoints)) {
+    if (slices) outputs_.add_index(kByService, by_service);
   }
-  std::string name() const override { return slices_wanted_ ? "endpointslice" : "endpoint"; }
+  std::string name() const override { return writes_slices_ ? "endpointslice" : "endpoint"; }
   std::string component() const override {
-    return slices_wanted_ ? "endpoint-slice-controller" : "endpoint-controller";
+    return writes_slices_ ? "endpoint-slice-controller" : "endpoint-controller";
   }
 
-  std::vector<Watching> watches() override {
-    std::vector<Watching> out;
+  std::vector<WatchedCollection> watches() override {
+    std::vector<WatchedCollection> out;
     out.push_back(watch_self(services_));
     out.push_back(watch_mapped(pods_, [this](const Value& before, const Value& after, Keys& keys) {
-      if (!pod_matters(before, after)) return;
+      if (!pod_affects_endpoints(before, after)) return;
       const Value& pod = after.is_null() ? before : after;
       for (const Value& service : services_.list(api::namespace_of(pod))) {
         if (!has_endpoints(service)) continue;
         const auto selector = api::LabelSelector::of_map(service["spec"]["selector"]);
-        const bool touched = (!before.is_null() && selector.matches(api::labels_of(before))) ||
-                             (!after.is_null() && selector.matches(api::labels_of(after)));
-        if (touched) keys.push_back(key_of(service));
+        const bool selected = (!before.is_null() && selector.matches(api::labels_of(before))) ||
+                              (!after.is_null() && selector.matches(api::labels_of(after)));
+        if (selected) keys.push_back(key_of(service));
       }
     }));
-    out.push_back(watch_mapped(written_, [this](const Value& before, const Value& after, Keys& keys) {
-      if (!slices_wanted_) return keys.push_back(key_of(after.is_null() ? before : after));
+    out.push_back(watch_mapped(outputs_, [this](const Value& before, const Value& after, Keys& keys) {
+      if (!writes_slices_) return keys.push_back(key_of(after.is_null() ? before : after));
       for (const Value* slice : {&before, &after}) {
         Keys found;
         by_service(*slice, found);
@@ -67,7 +67,7 @@ class EndpointController final : public Controller {
   }
 
   Plan plan(const std::string& key, Time now) override {
-    View view;
+    ServiceView view;
     const api::Name name = name_of_key(key);
     view.service = services_.get(name);
     if (has_endpoints(view.service)) {
@@ -76,11 +76,11 @@ class EndpointController final : public Controller {
         if (selector.matches(api::labels_of(pod))) view.pods.push_back(std::move(pod));
       }
     }
-    if (!slices_wanted_) {
-      view.endpoints = written_.get(name);
+    if (!writes_slices_) {
+      view.endpoints = outputs_.get(name);
       return with_members(plan_endpoints(view, now), view);
     }
-    view.slices = written_.by_index(kByService, key);
+    view.slices = outputs_.by_index(kByService, key);
     view.zone_of = [this](std::string_view node) {
       return std::string(api::label_of(nodes_.get("", node), "topology.kubernetes.io/zone"));
     };
@@ -88,16 +88,16 @@ class EndpointController final : public Controller {
   }
 
  private:
-  static Plan with_members(Plan plan, const View& view) {
+  static Plan with_members(Plan plan, const ServiceView& view) {
     plan.members = view.pods.size();
     return plan;
   }
 
-  bool slices_wanted_;
+  bool writes_slices_;
   Informer& services_;
   Informer& pods_;
   Informer& nodes_;
-  Informer& written_;
+  Informer& outputs_;
 };
 
 class MirrorController final : public Controller {
@@ -106,13 +106,13 @@ class MirrorController final : public Controller {
       : services_(informers.get(kServices)),
         endpoints_(informers.get(kEndpoints)),
         slices_(informers.get(kEndpointSlices)) {
-    slices_.add_index(kMirrored, by_mirrored);
+    slices_.add_index(kMirrored, by_mirrored_service);
   }
   std::string name() const override { return "endpointslice-mirroring"; }
   std::string component() const override { return "endpoint-slice-mirroring-controller"; }
 
-  std::vector<Watching> watches() override {
-    std::vector<Watching> out;
+  std::vector<WatchedCollection> watches() override {
+    std::vector<WatchedCollection> out;
     out.push_back(watch_self(endpoints_));
     out.push_back(watch_mapped(services_, [](const Value& before, const Value& after, Keys& keys) {
       if (before["spec"]["selector"].empty() != after["spec"]["selector"].empty() || before.is_null() ||
@@ -121,7 +121,7 @@ class MirrorController final : public Controller {
       }
     }));
     out.push_back(watch_mapped(slices_, [](const Value& before, const Value& after, Keys& keys) {
-      by_mirrored(after.is_null() ? before : after, keys);
+      by_mirrored_service(after.is_null() ? before : after, keys);
     }));
     return out;
   }
@@ -147,9 +147,9 @@ class ApiServerController final : public Controller {
   std::string name() const override { return "apiserver-endpoints"; }
   std::string component() const override { return "kube-apiserver"; }
 
-  std::vector<Watching> watches() override {
-    std::vector<Watching> out;
-    // The Service is there from the start, and brings the first plan.
+  std::vector<WatchedCollection> watches() override {
+    std::vector<WatchedCollection> out;
+    // The Service exists from the start; its event triggers the first plan.
     for (Informer* informer : {&services_, &endpoints_, &slices_}) {
       out.push_back(watch_mapped(*informer, [](const Value& before, const Value& after, Keys& keys) {
         std::string key = key_of(after.is_null() ? before : after);

@@ -1,5 +1,5 @@
 #pragma once
-// The endpoint controllers: they watch Services and pods and let plan.h decide. Keys: "namespace/service".
+// The endpoint controllers: watch Services and pods and plan with plan.h. Keys: "namespace/service".
 
 #include <memory>
 
@@ -10,7 +10,7 @@ namespace berth::controllers::endpoint {
 
 std::unique_ptr<Controller> make_slice_controller(InformerSet& informers);
 std::unique_ptr<Controller> make_endpoints_controller(InformerSet& informers);
-// Slices for Endpoints that others write (mirror.h).
+// Slices for Endpoints that other clients write (mirror.h).
 std::unique_ptr<Controller> make_mirror_controller(InformerSet& informers);
 // The endpoints of default/kubernetes (api_server.h).
 std::unique_ptr<Controller> make_api_server_controller(InformerSet& informers, ApiServerAddress address);

@@ -39,7 +39,7 @@ Value make_pod(int i, bool ready = true) {
 }
 
 TEST(SlicesTest, SayWhereThePodsAre) {
-  View view;
+  ServiceView view;
   view.service = make_service();
   view.pods = {make_pod(1, false), make_pod(0)};
   view.zone_of = [](std::string_view) { return "z1"; };
@@ -60,7 +60,7 @@ TEST(SlicesTest, SayWhereThePodsAre) {
 }
 
 TEST(SlicesTest, ConditionsOfLeavingAndPublishedPods) {
-  View view;
+  ServiceView view;
   view.service = make_service();
   view.pods = {make_pod(0)};
   view.pods[0].mut("metadata").set("deletionTimestamp", "2026-01-01T00:00:00Z");
@@ -71,7 +71,7 @@ TEST(SlicesTest, ConditionsOfLeavingAndPublishedPods) {
 }
 
 TEST(SlicesTest, PlaceholderWhileNobodyServes) {
-  View view;
+  ServiceView view;
   view.service = make_service();
   view.pods = {make_pod(0), make_pod(1)};
   view.pods[0].set("status", from(R"({"phase":"Pending"})"));
@@ -83,7 +83,7 @@ TEST(SlicesTest, PlaceholderWhileNobodyServes) {
   EXPECT_TRUE(plan_slices(view, kNow).empty());
   view.pods = {make_pod(0)};
   plan = plan_slices(view, kNow);
-  ASSERT_EQ(plan.chains.size(), 1u);  // the placeholder becomes the real one
+  ASSERT_EQ(plan.chains.size(), 1u);  // the placeholder is reused
   EXPECT_EQ(plan.chains[0][0].verb, Action::Verb::kUpdate);
   EXPECT_EQ(plan.chains[0][0].object["ports"].size(), 1u);
   view.service.mut("spec").set("type", "ExternalName");
@@ -91,7 +91,7 @@ TEST(SlicesTest, PlaceholderWhileNobodyServes) {
 }
 
 TEST(SlicesTest, PodsKeepTheirSlice) {
-  View view;
+  ServiceView view;
   view.service = make_service();
   for (int i = 0; i < 150; ++i) view.pods.push_back(make_pod(i));
   Plan plan = plan_slices(view, kNow);
@@ -105,12 +105,12 @@ TEST(SlicesTest, PodsKeepTheirSlice) {
   EXPECT_EQ(plan.chains[0][0].object["endpoints"].size(), 99u);
   view.pods.push_back(make_pod(150));
   plan = plan_slices(view, kNow);
-  ASSERT_EQ(plan.chains.size(), 1u);  // the newcomer takes the free place
+  ASSERT_EQ(plan.chains.size(), 1u);  // the new endpoint fills the free space
   EXPECT_EQ(plan.chains[0][0].object["endpoints"].size(), 100u);
 }
 
 TEST(SlicesTest, AnotherPortChangesTheSlice) {
-  View view;
+  ServiceView view;
   view.service = make_service();
   view.pods = {make_pod(0)};
   view.slices = {plan_slices(view, kNow).chains[0][0].object};
@@ -122,7 +122,7 @@ TEST(SlicesTest, AnotherPortChangesTheSlice) {
 }
 
 TEST(SlicesTest, PodsWithOtherPortsHaveTheirOwn) {
-  View view;
+  ServiceView view;
   view.service = make_service();
   view.pods = {make_pod(0), make_pod(1)};
   view.pods[1].mut("spec").mut("containers").mut(0).mut("ports").mut(0).set("containerPort", 9090);
@@ -133,7 +133,7 @@ TEST(SlicesTest, PodsWithOtherPortsHaveTheirOwn) {
 }
 
 TEST(EndpointsTest, Subsets) {
-  View view;
+  ServiceView view;
   view.service = make_service();
   view.pods = {make_pod(10), make_pod(2), make_pod(3, false), make_pod(4)};
   view.pods[3].mut("metadata").set("deletionTimestamp", "2026-01-01T00:00:00Z");
@@ -153,7 +153,7 @@ TEST(EndpointsTest, Subsets) {
   view.service = Value();
   EXPECT_EQ(plan_endpoints(view, kNow).chains[0][0].verb, Action::Verb::kDelete);
   view.endpoints.mut("metadata").erase("labels");
-  EXPECT_TRUE(plan_endpoints(view, kNow).empty());  // not ours
+  EXPECT_TRUE(plan_endpoints(view, kNow).empty());  // written by another client
 }
 
 TEST(MirrorTest, EndpointsThatOthersWriteHaveSlicesToo) {
@@ -180,7 +180,7 @@ TEST(MirrorTest, EndpointsThatOthersWriteHaveSlicesToo) {
   ASSERT_EQ(plan.chains.size(), 2u);
   EXPECT_EQ(plan.chains[0][0].verb, Action::Verb::kUpdate);
   EXPECT_EQ(plan.chains[1][0].verb, Action::Verb::kDelete);
-  // With a selector, without a service, or on request there is nothing to mirror.
+  // With a selector, without a service, or with the skip label nothing is mirrored.
   view.service = make_service();
   EXPECT_EQ(plan_mirror(view, kNow).chains.size(), 2u);
   view.slices.clear();
@@ -219,7 +219,7 @@ TEST(ApiServerTest, KubernetesLeadsToTheServer) {
   const api::Name name{"default", "kubernetes"};
   api.put(kServices, from(R"({"apiVersion":"v1","kind":"Service","metadata":{"name":"kubernetes","namespace":"default"},
       "spec":{"clusterIP":"10.96.0.1","ports":[{"name":"https","port":443,"targetPort":443,"protocol":"TCP"}]}})"));
-  // What an earlier start left behind, at another address.
+  // Endpoints and slice of an earlier start at another address.
   api.put(
       kEndpoints,
       from(

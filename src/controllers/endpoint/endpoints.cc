@@ -16,7 +16,7 @@ struct Addresses {
   std::vector<Value> ready, not_ready;
 };
 
-// By number rather than by text, so that 10.0.0.9 comes before 10.0.0.10.
+// Numeric order, so that 10.0.0.9 comes before 10.0.0.10.
 bool address_less(const Value& a, const Value& b) {
   const std::string_view x = a["ip"].as_string(), y = b["ip"].as_string();
   std::size_t i = 0, j = 0;
@@ -34,18 +34,18 @@ bool address_less(const Value& a, const Value& b) {
   return a["targetRef"]["uid"].as_string() < b["targetRef"]["uid"].as_string();
 }
 
-Value subsets_of(const View& view, bool& truncated) {
+Value subsets_of(const ServiceView& view, bool& truncated) {
   const Value& service = view.service;
   const bool publish = service["spec"]["publishNotReadyAddresses"].as_bool();
   const bool ipv6 = service["spec"]["ipFamilies"][0].as_string() == "IPv6";
   std::map<std::string, std::pair<Value, Addresses>> by_ports;
   std::vector<Value> pods = view.pods;
-  // Where there are too many, those that are ready stay.
+  // If there are too many addresses, ready pods are retained.
   std::stable_partition(pods.begin(), pods.end(), [](const Value& pod) { return api::is_pod_ready(pod); });
   int count = 0;
   for (const Value& pod : pods) {
     const std::string ip = address_of(pod, ipv6);
-    if (!serves_at_all(pod, publish) || ip.empty()) continue;
+    if (!is_endpoint(pod, publish) || ip.empty()) continue;
     Value ports = ports_for(service, pod);
     if (ports.empty() && !(is_headless(service) && service["spec"]["ports"].empty())) continue;
     if (++count > kAddressesPerEndpoints) {
@@ -56,7 +56,7 @@ Value subsets_of(const View& view, bool& truncated) {
     if (!pod["spec"]["nodeName"].as_string().empty()) address.set("nodeName", pod["spec"]["nodeName"]);
     const std::string_view hostname = hostname_in(service, pod);
     if (!hostname.empty()) address.set("hostname", hostname);
-    // An unnamed port has no name here, where slices say "".
+    // Endpoints omit the name of an unnamed port; slices have "".
     for (std::size_t i = 0; i < ports.size(); ++i) {
       if (ports[i]["name"].as_string().empty()) ports.mut(i).erase("name");
     }
@@ -81,7 +81,7 @@ Value subsets_of(const View& view, bool& truncated) {
 
 }  // namespace
 
-Plan plan_endpoints(const View& view, Time now) {
+Plan plan_endpoints(const ServiceView& view, Time now) {
   Plan plan;
   const Value& service = view.service;
   const Value& known = view.endpoints;

@@ -11,16 +11,16 @@ namespace {
 
 using namespace api::resources;  // NOLINT
 
-struct Mirrored {
+struct MirroredGroup {
   std::string family;
   Value ports;
   std::vector<Value> endpoints;
 };
 
-bool wanted(const MirrorView& view) {
+bool is_mirrored(const MirrorView& view) {
   if (view.endpoints.is_null() || view.service.is_null() || api::is_terminating(view.endpoints)) return false;
   if (!view.service["spec"]["selector"].empty() || api::label_of(view.endpoints, kSkipMirror) == "true") return false;
-  // Election locks of old are no addresses.
+  // Endpoints used as leader election locks contain no addresses.
   return !view.endpoints["metadata"]["annotations"].contains("control-plane.alpha.kubernetes.io/leader");
 }
 
@@ -35,8 +35,8 @@ Value ports_of(const Value& subset) {
   return out;
 }
 
-std::map<std::string, Mirrored> mirror_all(const Value& endpoints) {
-  std::map<std::string, Mirrored> out;
+std::map<std::string, MirroredGroup> mirror_all(const Value& endpoints) {
+  std::map<std::string, MirroredGroup> out;
   for (const Value& subset : endpoints["subsets"]) {
     const Value ports = ports_of(subset);
     int count = 0;
@@ -46,7 +46,7 @@ std::map<std::string, Mirrored> mirror_all(const Value& endpoints) {
         if (++count > kMirroredPerSubset) break;
         const std::string ip = address["ip"].str();
         const std::string family = ip.find(':') == std::string::npos ? "IPv4" : "IPv6";
-        Mirrored& group = out[family + json::encode(ports)];
+        MirroredGroup& group = out[family + json::encode(ports)];
         group.family = family;
         group.ports = ports;
         Value one =
@@ -78,7 +78,7 @@ Value metadata_of(const MirrorView& view, const std::string& name, Time now) {
                         {"ownerReferences", Value::array({api::controller_reference(endpoints, "v1", "Endpoints")})}});
 }
 
-// The same but for the time of the last change.
+// Equal except for the time of the last change.
 bool same_annotations(Value a, Value b) {
   a.erase(kTriggerTime);
   b.erase(kTriggerTime);
@@ -89,8 +89,8 @@ bool same_annotations(Value a, Value b) {
 
 Plan plan_mirror(const MirrorView& view, Time now) {
   Plan plan;
-  std::map<std::string, Mirrored> groups;
-  if (wanted(view)) groups = mirror_all(view.endpoints);
+  std::map<std::string, MirroredGroup> groups;
+  if (is_mirrored(view)) groups = mirror_all(view.endpoints);
   for (const Value& slice : view.slices) {
     const Value ports = slice["ports"].is_null() ? Value::array() : slice["ports"];
     auto found = groups.find(slice["addressType"].str() + json::encode(ports));
@@ -111,7 +111,7 @@ Plan plan_mirror(const MirrorView& view, Time now) {
     plan.add(update(kEndpointSlices, std::move(changed)));
   }
   for (auto& [key, group] : groups) {
-    // Whoever decides the same takes the same name.
+    // The name is derived from the content: a repeated plan creates no second slice.
     const std::string seed = std::string(api::uid_of(view.endpoints)) + key;
     const std::string suffix = safe_encode(std::to_string(fnv64a(seed) % 100000 + 100000)).substr(1);
     const std::string name = std::string(api::name_of(view.endpoints).substr(0, 57)) + "-" + suffix;

@@ -1,6 +1,6 @@
 #pragma once
-// EndpointSlices for Endpoints that somebody else writes (of a Service without a selector: Patroni does so, and people
-// who point a Service outside the cluster), so that readers of slices see them too. Pure.
+// EndpointSlices for Endpoints that other clients write (for Services without a selector: Patroni does so, and users
+// who point a Service outside the cluster), so that readers of slices see them, too. Pure.
 
 #include <vector>
 
@@ -13,9 +13,9 @@ inline constexpr std::string_view kSkipMirror = "endpointslice.kubernetes.io/ski
 inline constexpr int kMirroredPerSubset = 1000;
 
 struct MirrorView {
-  Value service;              // of that name, or null
+  Value service;              // the Service of that name, or null
   Value endpoints;            // or null
-  std::vector<Value> slices;  // of this service, made here
+  std::vector<Value> slices;  // of this service, created by this controller
 };
 
 Plan plan_mirror(const MirrorView& view, Time now);

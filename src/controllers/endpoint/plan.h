@@ -1,8 +1,8 @@
 #pragma once
-// Where a Service's pods are: its EndpointSlices and its Endpoints. Pure.
+// The EndpointSlices and the Endpoints of a Service. Pure.
 //
-// Pods keep their place in their slice, so that one pod's change changes one slice. Nothing is written while nothing
-// that the objects say has changed; the annotation last-change-trigger-time alone is no reason.
+// Endpoints stay in their slice, so that a change of one pod writes one slice. Nothing is written unless the objects'
+// content changed; a new value of the annotation last-change-trigger-time alone is not written.
 
 #include <functional>
 #include <string>
@@ -22,22 +22,22 @@ inline constexpr std::string_view kEndpointsManager = "endpoint-controller";
 inline constexpr int kEndpointsPerSlice = 100;
 inline constexpr int kAddressesPerEndpoints = 1000;
 
-struct View {
-  Value service;                                              // null: there is none
-  std::vector<Value> pods;                                    // that its selector matches
+struct ServiceView {
+  Value service;                                              // null: the service does not exist
+  std::vector<Value> pods;                                    // those that its selector matches
   std::vector<Value> slices;                                  // of this service and this controller
   Value endpoints;                                            // of the service's name, or null
-  std::function<std::string(std::string_view node)> zone_of;  // "" where unknown; may be empty
+  std::function<std::string(std::string_view node)> zone_of;  // "" if unknown; may be empty
 };
 
-// The service chooses pods, and they have addresses of the cluster.
+// True if the service has a selector and is not of type ExternalName.
 bool has_endpoints(const Value& service);
-// Something that slices or endpoints tell of the pod changed.
-bool pod_matters(const Value& before, const Value& after);
-// The number of a Service port on that pod; 0 where the pod has no port of that name.
+// True if a field of the pod changed that slices or endpoints contain.
+bool pod_affects_endpoints(const Value& before, const Value& after);
+// The pod's number of a Service port; 0 if the pod has no port of that name.
 std::int64_t target_port(const Value& pod, const Value& service_port);
 
-Plan plan_slices(const View& view, Time now);
-Plan plan_endpoints(const View& view, Time now);
+Plan plan_slices(const ServiceView& view, Time now);
+Plan plan_endpoints(const ServiceView& view, Time now);
 
 }  // namespace berth::controllers::endpoint

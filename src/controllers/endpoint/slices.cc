@@ -12,18 +12,18 @@ namespace {
 
 using namespace api::resources;  // NOLINT
 
-// The endpoints of one address family with the same ports, in order of pod name.
+// The endpoints of one address family with the same ports, sorted by pod name.
 struct Group {
   std::string family;
   Value ports;
   std::vector<Value> endpoints;
 };
 
-bool reserved_label(std::string_view key) { return key == kManagedBy || key == kServiceName || key == kHeadless; }
+bool is_reserved_label(std::string_view key) { return key == kManagedBy || key == kServiceName || key == kHeadless; }
 
 class SlicePlanner {
  public:
-  SlicePlanner(const View& view, Time now) : view_(view), service_(view.service), now_(now) {}
+  SlicePlanner(const ServiceView& view, Time now) : view_(view), service_(view.service), now_(now) {}
 
   Plan run() {
     for (const std::string& family : families()) {
@@ -32,11 +32,13 @@ class SlicePlanner {
       for (const Value& slice : view_.slices) {
         if (slice["addressType"].as_string() == family) mine.push_back(slice);
       }
-      settle_family(family, groups, mine);
+      sync_family(family, groups, mine);
     }
     for (const Value& slice : view_.slices) {
-      const auto wanted = families();
-      if (std::find(wanted.begin(), wanted.end(), slice["addressType"].as_string()) == wanted.end()) drop(slice);
+      const auto desired_families = families();
+      if (std::find(desired_families.begin(), desired_families.end(), slice["addressType"].as_string()) ==
+          desired_families.end())
+        mark_unused(slice);
     }
     finish();
     return std::move(plan_);
@@ -51,29 +53,29 @@ class SlicePlanner {
   }
   std::vector<Group> group_pods(const std::string& family) const;
   Value endpoint_of(const Value& pod, const std::string& address) const;
-  void settle_family(const std::string& family, std::vector<Group>& groups, const std::vector<Value>& slices);
+  void sync_family(const std::string& family, std::vector<Group>& groups, const std::vector<Value>& slices);
   Value labels() const;
   void write(const Value& slice, const Value& ports, std::vector<Value> endpoints);
   void make(const std::string& family, const Value& ports, std::vector<Value> endpoints, int number);
-  void drop(const Value& slice) { dropped_.push_back(slice); }
+  void mark_unused(const Value& slice) { unused_.push_back(slice); }
   void finish();
-  Action& complain(Action& action) const {
+  Action& report_failure(Action& action) const {
     return action.failed(service_, kWarning, "FailedToUpdateEndpointSlices",
                          "Error updating Endpoint Slices for Service " + key_of(service_) + ": ");
   }
 
-  const View& view_;
+  const ServiceView& view_;
   const Value& service_;
   Time now_;
   Plan plan_;
-  struct New {
+  struct NewSlice {
     std::string family;
     Value ports;
     std::vector<Value> endpoints;
     int number;
   };
-  std::vector<New> made_;
-  std::vector<Value> dropped_;
+  std::vector<NewSlice> to_create_;
+  std::vector<Value> unused_;
 };
 
 Value SlicePlanner::endpoint_of(const Value& pod, const std::string& address) const {
@@ -98,7 +100,7 @@ std::vector<Group> SlicePlanner::group_pods(const std::string& family) const {
   std::map<std::string, Group> by_ports;
   for (const Value& pod : view_.pods) {
     const std::string address = address_of(pod, family == "IPv6");
-    if (!serves_at_all(pod, true) || address.empty()) continue;
+    if (!is_endpoint(pod, true) || address.empty()) continue;
     Value ports = ports_for(service_, pod);
     Group& group = by_ports[json::encode(ports)];
     group.family = family;
@@ -115,8 +117,8 @@ std::vector<Group> SlicePlanner::group_pods(const std::string& family) const {
   return out;
 }
 
-void SlicePlanner::settle_family(const std::string& family, std::vector<Group>& groups,
-                                 const std::vector<Value>& slices) {
+void SlicePlanner::sync_family(const std::string& family, std::vector<Group>& groups,
+                               const std::vector<Value>& slices) {
   std::set<std::string_view> used;
   int total = 0;
   for (Group& group : groups) {
@@ -126,33 +128,34 @@ void SlicePlanner::settle_family(const std::string& family, std::vector<Group>& 
       order.push_back(endpoint["targetRef"]["uid"].str());
       waiting[order.back()] = endpoint;
     }
-    struct Kept {
+    struct RetainedSlice {
       const Value* slice;
       std::vector<Value> endpoints;
     };
-    std::vector<Kept> kept;
+    std::vector<RetainedSlice> retained;
     for (const Value& slice : slices) {
       const Value& have = slice["ports"];
       if (have != group.ports && !(have.empty() && group.ports.empty())) continue;
       used.insert(api::name_of(slice));
-      Kept one{&slice, {}};
+      RetainedSlice one{&slice, {}};
       for (const Value& endpoint : slice["endpoints"]) {
         auto found = waiting.find(endpoint["targetRef"]["uid"].str());
         if (found == waiting.end()) continue;
         one.endpoints.push_back(std::move(found->second));
         waiting.erase(found);
       }
-      kept.push_back(std::move(one));
+      retained.push_back(std::move(one));
     }
-    // Newcomers fill up the fullest slices first.
-    std::stable_sort(kept.begin(), kept.end(),
-                     [](const Kept& a, const Kept& b) { return a.endpoints.size() > b.endpoints.size(); });
+    // New endpoints go into the fullest slices with space.
+    std::stable_sort(retained.begin(), retained.end(), [](const RetainedSlice& a, const RetainedSlice& b) {
+      return a.endpoints.size() > b.endpoints.size();
+    });
     std::vector<Value> rest;
     for (const std::string& uid : order) {
       auto found = waiting.find(uid);
       if (found == waiting.end()) continue;
       bool placed = false;
-      for (Kept& one : kept) {
+      for (RetainedSlice& one : retained) {
         if (one.endpoints.size() >= kEndpointsPerSlice) continue;
         one.endpoints.push_back(found->second);
         placed = true;
@@ -160,9 +163,9 @@ void SlicePlanner::settle_family(const std::string& family, std::vector<Group>& 
       }
       if (!placed) rest.push_back(found->second);
     }
-    for (Kept& one : kept) {
+    for (RetainedSlice& one : retained) {
       if (one.endpoints.empty()) {
-        drop(*one.slice);
+        mark_unused(*one.slice);
         continue;
       }
       ++total;
@@ -170,13 +173,13 @@ void SlicePlanner::settle_family(const std::string& family, std::vector<Group>& 
     }
     for (std::size_t at = 0; at < rest.size(); at += kEndpointsPerSlice) {
       const std::size_t end = std::min(rest.size(), at + kEndpointsPerSlice);
-      made_.push_back(New{family, group.ports,
-                          std::vector<Value>(rest.begin() + static_cast<std::ptrdiff_t>(at),
-                                             rest.begin() + static_cast<std::ptrdiff_t>(end)),
-                          total++});
+      to_create_.push_back(NewSlice{family, group.ports,
+                                    std::vector<Value>(rest.begin() + static_cast<std::ptrdiff_t>(at),
+                                                       rest.begin() + static_cast<std::ptrdiff_t>(end)),
+                                    total++});
     }
   }
-  // A service whose pods are not there yet has one empty slice.
+  // A service without endpoints has one empty slice.
   const bool needs_placeholder = total == 0;
   bool has_placeholder = false;
   for (const Value& slice : slices) {
@@ -185,42 +188,42 @@ void SlicePlanner::settle_family(const std::string& family, std::vector<Group>& 
       has_placeholder = true;
       write(slice, Value::array(), {});
     } else {
-      drop(slice);
+      mark_unused(slice);
     }
   }
-  if (needs_placeholder && !has_placeholder) made_.push_back(New{family, Value::array(), {}, 0});
+  if (needs_placeholder && !has_placeholder) to_create_.push_back(NewSlice{family, Value::array(), {}, 0});
 }
 
 Value SlicePlanner::labels() const {
   Value out = Value::object();
   for (const auto& [key, value] : api::labels_of(service_).entries()) {
-    if (!reserved_label(key)) out.set(key, value);
+    if (!is_reserved_label(key)) out.set(key, value);
   }
   out.set(kServiceName, api::name_of(service_)).set(kManagedBy, kSliceManager);
   if (is_headless(service_)) out.set(kHeadless, "");
   return out;
 }
 
-// A slice that would go takes over what a new one would say: one write instead of two.
+// A slice to delete is updated instead, if one is to be created: one write, not two.
 void SlicePlanner::finish() {
-  for (New& one : made_) {
-    auto found = std::find_if(dropped_.begin(), dropped_.end(),
+  for (NewSlice& one : to_create_) {
+    auto found = std::find_if(unused_.begin(), unused_.end(),
                               [&](const Value& slice) { return slice["addressType"].as_string() == one.family; });
-    if (found == dropped_.end()) {
+    if (found == unused_.end()) {
       make(one.family, one.ports, std::move(one.endpoints), one.number);
       continue;
     }
     const Value slice = *found;
-    dropped_.erase(found);
+    unused_.erase(found);
     write(slice, one.ports, std::move(one.endpoints));
   }
-  for (const Value& slice : dropped_) plan_.add(remove(kEndpointSlices, slice));
+  for (const Value& slice : unused_) plan_.add(remove(kEndpointSlices, slice));
 }
 
 void SlicePlanner::write(const Value& slice, const Value& ports, std::vector<Value> endpoints) {
   Value list = Value::array(std::move(endpoints));
-  auto alike = [](const Value& a, const Value& b) { return a == b || (a.empty() && b.empty()); };
-  const bool same = alike(slice["endpoints"], list) && alike(slice["ports"], ports);
+  auto equal = [](const Value& a, const Value& b) { return a == b || (a.empty() && b.empty()); };
+  const bool same = equal(slice["endpoints"], list) && equal(slice["ports"], ports);
   if (same && api::labels_of(slice) == labels()) return;
   Value changed = slice;
   changed.set("endpoints", std::move(list));
@@ -228,12 +231,12 @@ void SlicePlanner::write(const Value& slice, const Value& ports, std::vector<Val
   changed.mut("metadata").set("labels", labels());
   changed.mut("metadata").mut("annotations").set(kTriggerTime, format_time(now_));
   Action action = update(kEndpointSlices, std::move(changed));
-  complain(action);
+  report_failure(action);
   plan_.add(std::move(action));
 }
 
 void SlicePlanner::make(const std::string& family, const Value& ports, std::vector<Value> endpoints, int number) {
-  // A repeated decision takes the same name; what slices there are makes the next one different.
+  // A repeated plan derives the same name; the names of existing slices in the seed make the next one different.
   std::string seed = std::string(api::uid_of(service_)) + family + json::encode(ports) + std::to_string(number);
   for (const Value& slice : view_.slices) seed += "/" + std::string(api::name_of(slice));
   const std::string suffix = safe_encode(std::to_string(fnv64a(seed) % 100000 + 100000)).substr(1);
@@ -251,13 +254,13 @@ void SlicePlanner::make(const std::string& family, const Value& ports, std::vect
                                                          {"addressType", family},
                                                          {"endpoints", Value::array(std::move(endpoints))},
                                                          {"ports", ports}}));
-  complain(action);
+  report_failure(action);
   plan_.add(std::move(action));
 }
 
 }  // namespace
 
-Plan plan_slices(const View& view, Time now) {
+Plan plan_slices(const ServiceView& view, Time now) {
   if (!has_endpoints(view.service) || api::is_terminating(view.service)) return {};
   return SlicePlanner(view, now).run();
 }

@@ -10,8 +10,8 @@
 namespace berth::controllers::gc {
 namespace {
 
-constexpr Duration kCacheBehind = 2s;  // an owner that comes and goes between two looks of the cache is never told of
-constexpr std::size_t kAbsentRemembered = 16384;
+constexpr Duration kCacheLag = 2s;  // an owner created and deleted while the cache lists again causes no event
+constexpr std::size_t kMaxAbsent = 16384;
 const std::string kUid = "uid";
 
 void by_uid(const Value& object, std::vector<std::string>& keys) { keys.emplace_back(api::uid_of(object)); }
@@ -33,38 +33,38 @@ class GarbageCollector final : public Controller {
       Informer& informer = informers.get(kind.resource);
       informer.add_index(index::kAnyOwner, index::by_any_owner);
       if (kind.namespaced) informer.add_index(kUid, by_uid);
-      kinds_.push_back(Known{std::move(kind), &informer});
+      kinds_.push_back(KindCache{std::move(kind), &informer});
     }
   }
 
   std::string name() const override { return "garbage-collector"; }
   std::string component() const override { return "garbage-collector-controller"; }
 
-  std::vector<Watching> watches() override {
-    std::vector<Watching> out;
+  std::vector<WatchedCollection> watches() override {
+    std::vector<WatchedCollection> out;
     for (std::size_t i = 0; i < kinds_.size(); ++i) {
       out.push_back(watch_mapped(*kinds_[i].informer, [this, i](const Value& before, const Value& after, Keys& keys) {
-        changed(i, before, after, keys);
+        on_change(i, before, after, keys);
       }));
     }
     return out;
   }
 
-  // A key is "<number of the kind> <namespace> <name>".
+  // Keys: "<index of the kind> <namespace> <name>".
   Plan plan(const std::string& key, Time) override {
     const auto parts = split(key, ' ');
-    const Known& kind = kinds_[static_cast<std::size_t>(parse_int(parts[0]).value())];
-    View view;
+    const KindCache& kind = kinds_[static_cast<std::size_t>(parse_int(parts[0]).value())];
+    ObjectView view;
     view.resource = kind.kind.resource;
     view.object = kind.informer->get(parts[1], parts[2]);
     if (view.object.is_null()) return {};
-    Plan later;
-    bool ahead = false;  // the server knows of an owner that the cache does not show
+    Plan retry;
+    bool cache_is_stale = false;  // a live read found an owner that the cache does not contain yet
     if (!api::is_terminating(view.object)) {
       for (const Value& reference : view.object["metadata"]["ownerReferences"]) {
-        view.owners.push_back(owner_state(view.object, reference, later, ahead));
+        view.owners.push_back(owner_state(view.object, reference, retry, cache_is_stale));
       }
-      if (later.requeue_delay || !later.problem.empty()) return later;
+      if (retry.requeue_delay || !retry.problem.empty()) return retry;
       for (std::size_t i = 0; i < view.owners.size(); ++i) {
         const Value& reference = view.object["metadata"]["ownerReferences"][i];
         view.misplaced.push_back(view.owners[i] == OwnerState::kGone && lives_elsewhere(view.object, reference));
@@ -72,11 +72,11 @@ class GarbageCollector final : public Controller {
     }
     view.dependents = dependents_of(std::string(api::uid_of(view.object)));
     Plan plan = plan_object(view);
-    if (ahead) plan.requeue_after(kCacheBehind);
+    if (cache_is_stale) plan.requeue_after(kCacheLag);
     return plan;
   }
 
-  Value subject(const std::string& key, const Informer&) const override {
+  Value object_of_key(const std::string& key, const Informer&) const override {
     const auto parts = split(key, ' ');
     const auto kind = parse_int(parts[0]);
     if (parts.size() != 3 || !kind.ok() || *kind < 0 || static_cast<std::size_t>(*kind) >= kinds_.size()) return {};
@@ -84,7 +84,7 @@ class GarbageCollector final : public Controller {
   }
 
  private:
-  struct Known {
+  struct KindCache {
     DeletableKind kind;
     Informer* informer;
   };
@@ -94,15 +94,15 @@ class GarbageCollector final : public Controller {
            std::string(name);
   }
 
-  void changed(std::size_t kind, const Value& before, const Value& after, Keys& keys) const {
+  void on_change(std::size_t kind, const Value& before, const Value& after, Keys& keys) const {
     if (!before.is_null() && !after.is_null() && same_references(before, after)) return;
     const Value& object = after.is_null() ? before : after;
     if (!after.is_null() && (!after["metadata"]["ownerReferences"].empty() || api::is_terminating(after))) {
       add_key(keys, key(kind, api::namespace_of(after), api::name_of(after)));
     }
-    // Dependents look at their owner again when it goes or begins to wait for them.
+    // Enqueue dependents when their owner is deleted or starts to wait for them.
     if (after.is_null() || is_waiting(after)) dependent_keys(std::string(api::uid_of(object)), keys);
-    // An owner that waits looks again when a dependent goes, or stops being one.
+    // Enqueue a waiting owner when a dependent is deleted or loses its reference.
     if (!before.is_null()) {
       for (const Value& reference : before["metadata"]["ownerReferences"]) {
         if (const auto owner = find_kind(reference)) {
@@ -126,7 +126,7 @@ class GarbageCollector final : public Controller {
 
   std::vector<Dependent> dependents_of(const std::string& uid) const {
     std::vector<Dependent> out;
-    for (const Known& one : kinds_) {
+    for (const KindCache& one : kinds_) {
       if (one.informer->count_by_index(index::kAnyOwner, uid) == 0) continue;
       for (Value& object : one.informer->by_index(index::kAnyOwner, uid)) {
         out.push_back(Dependent{one.kind.resource, std::move(object)});
@@ -143,36 +143,36 @@ class GarbageCollector final : public Controller {
     return std::nullopt;
   }
 
-  OwnerState owner_state(const Value& object, const Value& reference, Plan& later, bool& ahead) {
+  OwnerState owner_state(const Value& object, const Value& reference, Plan& retry, bool& cache_is_stale) {
     const std::string uid = reference["uid"].str();
     const auto kind = find_kind(reference);
     if (!kind) return OwnerState::kUnknown;
-    const Known& owner = kinds_[*kind];
-    // A namespaced owner of a cluster-wide object cannot be looked up.
+    const KindCache& owner = kinds_[*kind];
+    // The reference lacks the namespace of a namespaced owner.
     if (owner.kind.namespaced && api::namespace_of(object).empty()) return OwnerState::kUnknown;
     const api::Name name{owner.kind.namespaced ? std::string(api::namespace_of(object)) : std::string(),
                          reference["name"].str()};
-    auto state_of = [](const Value& found) { return is_waiting(found) ? OwnerState::kWaiting : OwnerState::kSolid; };
+    auto state_of = [](const Value& found) { return is_waiting(found) ? OwnerState::kWaiting : OwnerState::kExists; };
     const Value& cached = owner.informer->get(name);
     if (api::uid_of(cached) == uid) return state_of(cached);
-    // The uid may well live on, elsewhere or under another name: what is gone is the owner that this reference means.
-    const std::string meant = std::to_string(*kind) + " " + name.to_string() + " " + uid;
-    if (absent_.count(meant)) return OwnerState::kGone;
+    // An object with that uid may exist elsewhere; gone is the owner at the name that the reference gives.
+    const std::string reference_key = std::to_string(*kind) + " " + name.to_string() + " " + uid;
+    if (absent_.count(reference_key)) return OwnerState::kGone;
     const LiveReader::Answer live = reader_.get(owner.kind.resource, name, uid);
     if (!live.known()) {
-      LiveReader::wait(live, later);
-      return OwnerState::kSolid;
+      LiveReader::requeue_until_known(live, retry);
+      return OwnerState::kExists;
     }
     if (live.has_uid(uid)) {
-      ahead = true;
+      cache_is_stale = true;
       return state_of(live.items[0]);
     }
-    if (absent_.size() >= kAbsentRemembered) absent_.clear();
-    absent_.insert(meant);
+    if (absent_.size() >= kMaxAbsent) absent_.clear();
+    absent_.insert(reference_key);
     return OwnerState::kGone;
   }
 
-  // An owner of that uid in another namespace than the dependent's: a reference that can never hold.
+  // True if an object with the owner's uid exists in another namespace than the dependent's: the reference is invalid.
   bool lives_elsewhere(const Value& object, const Value& reference) const {
     const auto kind = find_kind(reference);
     if (!kind || !kinds_[*kind].kind.namespaced) return false;
@@ -182,9 +182,9 @@ class GarbageCollector final : public Controller {
     return false;
   }
 
-  std::vector<Known> kinds_;
+  std::vector<KindCache> kinds_;
   LiveReader reader_;
-  std::unordered_set<std::string> absent_;  // owners (by kind, name and uid) that are gone; they never come back
+  std::unordered_set<std::string> absent_;  // owners (by kind, name and uid) that are gone; a uid is never reused
 };
 
 }  // namespace

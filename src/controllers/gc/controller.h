@@ -1,6 +1,6 @@
 #pragma once
-// The garbage collector: watches every kind that it is told of, finds out who owns what, and lets plan_object() decide.
-// An owner that the caches do not show is asked for at the server before it counts as gone.
+// The garbage collector: watches every given kind, resolves owner references, and plans with plan_object(). An owner
+// that the caches do not contain counts as gone only after a live read.
 
 #include <memory>
 #include <string>
@@ -11,7 +11,7 @@
 
 namespace berth::controllers::gc {
 
-// Give all kinds that can be listed, watched and deleted; Events are passed over.
+// `kinds`: all that can be listed, watched and deleted; Events are skipped.
 std::unique_ptr<Controller> make_controller(InformerSet& informers, std::vector<DeletableKind> kinds);
 
 }  // namespace berth::controllers::gc

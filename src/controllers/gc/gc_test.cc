@@ -33,14 +33,14 @@ Value deleting(Value object, const char* finalizer) {
   return object;
 }
 
-View view_of(Value object, std::vector<OwnerState> owners, std::vector<Dependent> dependents = {}) {
-  return View{kConfigMaps, std::move(object), std::move(owners), std::move(dependents)};
+ObjectView view_of(Value object, std::vector<OwnerState> owners, std::vector<Dependent> dependents = {}) {
+  return ObjectView{kConfigMaps, std::move(object), std::move(owners), std::move(dependents)};
 }
 
 TEST(GcPlanTest, OwnersDecide) {
   const Value object = thing("ConfigMap", "a", {{"Secret", "s"}, {"Secret", "t"}});
-  EXPECT_TRUE(plan_object(view_of(object, {OwnerState::kSolid, OwnerState::kSolid})).empty());
-  Plan plan = plan_object(view_of(object, {OwnerState::kGone, OwnerState::kSolid}));
+  EXPECT_TRUE(plan_object(view_of(object, {OwnerState::kExists, OwnerState::kExists})).empty());
+  Plan plan = plan_object(view_of(object, {OwnerState::kGone, OwnerState::kExists}));
   ASSERT_EQ(plan.chains.size(), 1u);
   ASSERT_EQ(plan.chains[0][0].object["metadata"]["ownerReferences"].size(), 1u);
   EXPECT_EQ(plan.chains[0][0].object["metadata"]["ownerReferences"][0]["name"].as_string(), "t");
@@ -53,7 +53,7 @@ TEST(GcPlanTest, OwnersDecide) {
 TEST(GcPlanTest, WaitingOwnersTakeDependentsInTheForeground) {
   const Value object = thing("ConfigMap", "a", {{"Secret", "s"}});
   Plan plan = plan_object(view_of(object, {OwnerState::kWaiting}));
-  EXPECT_EQ(plan.chains[0][0].options.propagation, "Background");  // nothing below it
+  EXPECT_EQ(plan.chains[0][0].options.propagation, "Background");  // without dependents
   const Dependent below{kConfigMaps, thing("ConfigMap", "b", {{"ConfigMap", "a"}})};
   plan = plan_object(view_of(object, {OwnerState::kWaiting}, {below}));
   EXPECT_EQ(plan.chains[0][0].options.propagation, "Foreground");
@@ -88,7 +88,7 @@ TEST(GcPlanTest, WhatCannotBeFoundOutIsLeftAlone) {
 
 TEST(GcPlanTest, OwnersInOtherNamespacesAreReported) {
   const Value object = thing("ConfigMap", "a", {{"Secret", "s"}});
-  View view = view_of(object, {OwnerState::kGone});
+  ObjectView view = view_of(object, {OwnerState::kGone});
   view.misplaced = {true};
   const Plan plan = plan_object(view);
   ASSERT_EQ(plan.events.size(), 1u);
@@ -111,7 +111,7 @@ TEST(GcPlanTest, ADependentKeepsTheFinalizerItWasGiven) {
 TEST(GcPlanTest, ASolidOwnerSavesADependentFromOneThatWaits) {
   const Value object = thing("ConfigMap", "a", {{"Secret", "s"}, {"Secret", "t"}});
   const Dependent below{kConfigMaps, thing("ConfigMap", "b", {{"ConfigMap", "a"}})};
-  const Plan plan = plan_object(view_of(object, {OwnerState::kWaiting, OwnerState::kSolid}, {below}));
+  const Plan plan = plan_object(view_of(object, {OwnerState::kWaiting, OwnerState::kExists}, {below}));
   ASSERT_EQ(plan.chains.size(), 1u);
   EXPECT_EQ(plan.chains[0][0].object["metadata"]["ownerReferences"].size(), 1u);
   EXPECT_EQ(plan.chains[0][0].object["metadata"]["ownerReferences"][0]["name"].as_string(), "t");
@@ -158,14 +158,14 @@ TEST_F(GcTest, OwnersThatNeverWereAndOnesMadeAnew) {
   other.mut("metadata").set("uid", "another");
   api.put(kSecrets, other);
   api.put(kConfigMaps, thing("ConfigMap", "b", {{"Secret", "s"}}));       // of the earlier incarnation
-  api.put(kConfigMaps, thing("ConfigMap", "c", {{"Unknown", "thing"}}));  // of a kind that is not known
+  api.put(kConfigMaps, thing("ConfigMap", "c", {{"Unknown", "thing"}}));  // of an unknown kind
   start();
   EXPECT_EQ(api.count(kConfigMaps), 1u);
   EXPECT_FALSE(api.read(kConfigMaps, {"default", "c"}).is_null());
 }
 
-// An owner that somebody names from another namespace, or under another name, is still the owner of those that name it
-// rightly.
+// Also after an object referred to it from another namespace, or under another name, an owner still owns the objects
+// that refer to it correctly.
 TEST_F(GcTest, AWrongReferenceDoesNotHarmTheRightOnes) {
   api.put(kSecrets, thing("Secret", "s"));
   Value far = thing("ConfigMap", "far", {{"Secret", "s"}});
@@ -178,10 +178,10 @@ TEST_F(GcTest, AWrongReferenceDoesNotHarmTheRightOnes) {
   start();
   runtime.advance(1min);
   EXPECT_TRUE(api.read(kConfigMaps, {"elsewhere", "far"}).is_null());
-  EXPECT_EQ(api.count(kEvents), 1u);  // about that one
+  EXPECT_EQ(api.count(kEvents), 1u);  // about the wrong reference
   EXPECT_TRUE(api.read(kConfigMaps, {"default", "misnamed"}).is_null());
   EXPECT_FALSE(api.read(kConfigMaps, {"default", "right"}).is_null());
-  // Nor does a new one that comes later.
+  // Nor does a dependent created later.
   api.put(kConfigMaps, thing("ConfigMap", "late", {{"Secret", "s"}}));
   runtime.advance(1min);
   EXPECT_EQ(api.count(kConfigMaps), 2u);
@@ -191,8 +191,9 @@ TEST_F(GcTest, ClusterWideOwnersAndDependents) {
   Value node = thing("Node", "n1");
   node.mut("metadata").erase("namespace");
   api.put(kNodes, node);
-  api.put(kConfigMaps, thing("ConfigMap", "a", {{"Node", "n1"}}));         // may be owned from above
-  Value volume = thing("PersistentVolume", "v", {{"ConfigMap", "gone"}});  // but not from below: nobody can look it up
+  api.put(kConfigMaps, thing("ConfigMap", "a", {{"Node", "n1"}}));  // a cluster-scoped owner
+  // a namespaced owner of a cluster-scoped object: cannot be looked up
+  Value volume = thing("PersistentVolume", "v", {{"ConfigMap", "gone"}});
   volume.mut("metadata").erase("namespace");
   api.put(kPersistentVolumes, volume);
   driver = std::make_unique<Driver>(informers,
@@ -219,7 +220,7 @@ TEST_F(GcTest, AnUnreachableServerMeansNothing) {
   EXPECT_EQ(api.count(kConfigMaps), 0u);
 }
 
-// The cache was being listed again while the owner came and went: it never tells of it.
+// The cache was listing again while the owner was created and deleted: there was no event.
 TEST_F(GcTest, AnOwnerThatTheCacheNeverShowedIsMissedAllTheSame) {
   start();
   api.fail_next("list", Code::kUnavailable);

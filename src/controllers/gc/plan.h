@@ -1,11 +1,12 @@
 #pragma once
-// What the garbage collector does with one object. Pure. The rules are Kubernetes':
-//   * an object all of whose owners are gone is deleted; owners that are gone are struck from one that has others left;
-//   * an owner deleted in the foreground (finalizer foregroundDeletion) waits for its dependents, which are deleted, as
-//     long as they block it; an owner deleted with finalizer orphan is struck from its dependents before it goes;
-//   * a reference to an owner in another namespace holds nothing: that owner counts as gone, and an event says so;
-//   * where the state of one owner cannot be found out, the object is left alone;
-//   * dependents that would wait for each other in a circle stop blocking.
+// The garbage collector's plan for one object. Pure. The rules are Kubernetes':
+//   * An object all of whose owners are gone is deleted; if some are left, the references to those that are gone are
+//     removed.
+//   * An owner deleted in the foreground (finalizer foregroundDeletion) waits until its blocking dependents are
+//     deleted; an owner deleted with finalizer orphan is removed from its dependents' references before it is deleted.
+//   * A reference to an owner in another namespace is invalid: that owner counts as gone, and an event reports it.
+//   * If the state of one owner cannot be determined, the object is left alone.
+//   * Dependents that would wait for each other in a circle stop blocking.
 
 #include <string_view>
 #include <vector>
@@ -20,10 +21,10 @@ inline constexpr std::string_view kOrderedTeardown =
     "berth.dev/ordered-teardown";  // a StatefulSet's controller holds it
 
 enum class OwnerState {
-  kSolid,    // it exists
-  kUnknown,  // of a kind that nobody knows, or a namespaced one of a cluster-wide object: nothing may be concluded
-  kGone,     // certainly
-  kWaiting,  // it waits for its dependents to go
+  kExists,   // the owner exists
+  kUnknown,  // of an unknown kind, or a namespaced owner of a cluster-scoped object: nothing may be concluded
+  kGone,     // confirmed by a live read
+  kWaiting,  // the owner waits until its dependents are deleted
 };
 
 struct Dependent {
@@ -31,17 +32,18 @@ struct Dependent {
   Value object;
 };
 
-struct View {
+struct ObjectView {
   api::Resource resource;
-  Value object;                       // null: there is none
-  std::vector<OwnerState> owners;     // of each of metadata.ownerReferences
+  Value object;                       // null: the object does not exist
+  std::vector<OwnerState> owners;     // one per metadata.ownerReferences
   std::vector<Dependent> dependents;  // objects that name this one as owner
-  std::vector<bool> misplaced = {};   // of each that is gone: its uid lives in another namespace; may be empty
+  // one per owner: gone, and an object with its uid exists in another namespace; may be empty
+  std::vector<bool> misplaced = {};
 };
 
-// Being deleted, and waiting for its dependents.
+// True if the object is being deleted and waits for its dependents.
 bool is_waiting(const Value& object);
 
-Plan plan_object(const View& view);
+Plan plan_object(const ObjectView& view);
 
 }  // namespace berth::controllers::gc

@@ -14,39 +14,39 @@ using namespace api::resources;  // NOLINT
 
 class HpaController final : public Controller {
  public:
-  HpaController(InformerSet& informers, std::vector<Scalable> kinds, Measure measure)
+  HpaController(InformerSet& informers, std::vector<Scalable> kinds, ReadMetrics read_metrics)
       : autoscalers_(informers.get(kHorizontalPodAutoscalers)),
         pods_(informers.get(kPods)),
-        measure_(std::move(measure)) {
+        read_metrics_(std::move(read_metrics)) {
     for (Scalable& kind : kinds) {
       Informer& informer = informers.get(kind.resource);
-      kinds_.push_back(Known{std::move(kind), &informer});
+      kinds_.push_back(KindCache{std::move(kind), &informer});
     }
   }
   std::string name() const override { return "horizontalpodautoscaler"; }
   std::string component() const override { return "horizontal-pod-autoscaler"; }
-  void set_poke(std::function<void(const std::string&)> poke) { poke_ = std::move(poke); }
+  void set_enqueue(std::function<void(const std::string&)> enqueue) { enqueue_ = std::move(enqueue); }
 
-  std::vector<Watching> watches() override {
-    std::vector<Watching> out;
+  std::vector<WatchedCollection> watches() override {
+    std::vector<WatchedCollection> out;
     out.push_back(watch_mapped(autoscalers_, [](const Value& before, const Value& after, Keys& keys) {
       if (before.is_null() || after.is_null() || before["spec"] != after["spec"])
         keys.push_back(key_of(after.is_null() ? before : after));
     }));
-    // Only read: an autoscaler looks when its time has come.
+    // Read by plan(); their changes trigger no sync: that is periodic.
     out.push_back(watch_mapped(pods_, [](const Value&, const Value&, Keys&) {}));
-    for (const Known& kind : kinds_)
+    for (const KindCache& kind : kinds_)
       out.push_back(watch_mapped(*kind.informer, [](const Value&, const Value&, Keys&) {}));
     return out;
   }
 
   Plan plan(const std::string& key, Time now) override {
-    View view;
+    HpaView view;
     const api::Name name = name_of_key(key);
     view.hpa = autoscalers_.get(name);
     if (view.hpa.is_null()) {
       histories_.erase(key);
-      questions_.erase(key);
+      reads_.erase(key);
       return {};
     }
     const Target target = find_target(view.hpa);
@@ -54,13 +54,13 @@ class HpaController final : public Controller {
     view.target = target.object;
     view.target_problem = target.problem;
     view.selector = target.selector;
-    if (!view.selector.empty()) gather_pods(view, name.ns);
-    if (needs_metrics(view) && !take_answer(key, name.ns, view)) return {};
+    if (!view.selector.empty()) collect_pods(view, name.ns);
+    if (needs_metrics(view) && !take_metrics(key, name.ns, view)) return {};
     return plan_autoscaler(view, histories_[key], now);
   }
 
  private:
-  struct Known {
+  struct KindCache {
     Scalable kind;
     Informer* informer;
   };
@@ -69,19 +69,19 @@ class HpaController final : public Controller {
     Value object;
     std::string problem, selector;
   };
-  // One question about a namespace's pods, for one autoscaler.
-  struct Question {
+  // One read of a namespace's PodMetrics, for one autoscaler.
+  struct MetricsRead {
     bool answered = false;
     Result<std::vector<Value>> answer = std::vector<Value>();
   };
 
-  // Without group and kind known there is nothing to scale.
+  // Fills `problem` if the kind is unknown or the object does not exist.
   Target find_target(const Value& hpa) const {
     Target out;
     const Value& reference = hpa["spec"]["scaleTargetRef"];
     const std::string group = api::GroupVersion::parse(reference["apiVersion"].as_string()).group;
     const std::string kind = reference["kind"].str(), name = reference["name"].str();
-    for (const Known& known : kinds_) {
+    for (const KindCache& known : kinds_) {
       if (known.kind.kind != kind || known.kind.resource.group != group) continue;
       out.resource = known.kind.resource;
       out.object = known.informer->get(api::namespace_of(hpa), name);
@@ -99,7 +99,7 @@ class HpaController final : public Controller {
     return out;
   }
 
-  void gather_pods(View& view, const std::string& ns) const {
+  void collect_pods(HpaView& view, const std::string& ns) const {
     const auto selector = api::LabelSelector::parse(view.selector);
     if (!selector.ok()) return;
     for (Value& pod : pods_.list(ns)) {
@@ -111,47 +111,47 @@ class HpaController final : public Controller {
       bool shared = false;
       for (const Value& pod : view.pods)
         shared = shared || (theirs.ok() && !theirs->matches_everything() && theirs->matches(api::labels_of(pod)));
-      if (same || shared) view.rivals.push_back(key_of(other));
+      if (same || shared) view.competing.push_back(key_of(other));
     }
   }
 
-  // False while the answer is on its way; the key is looked at again when it comes.
-  bool take_answer(const std::string& key, const std::string& ns, View& view) {
-    if (auto found = questions_.find(key); found != questions_.end()) {
+  // Returns false while the read is in flight; the key is enqueued when it is answered.
+  bool take_metrics(const std::string& key, const std::string& ns, HpaView& view) {
+    if (auto found = reads_.find(key); found != reads_.end()) {
       if (!found->second.answered) return false;
       view.measured = std::move(found->second.answer);
-      questions_.erase(found);
+      reads_.erase(found);
       return true;
     }
-    questions_[key] = Question{};
-    measure_(ns, [this, key, alive = lifetime_.guard()](Result<std::vector<Value>> answer) {
+    reads_[key] = MetricsRead{};
+    read_metrics_(ns, [this, key, alive = lifetime_.guard()](Result<std::vector<Value>> answer) {
       if (!alive) return;
-      auto waiting = questions_.find(key);
-      if (waiting == questions_.end()) return;
-      waiting->second = Question{true, std::move(answer)};
-      poke_(key);
+      auto waiting = reads_.find(key);
+      if (waiting == reads_.end()) return;
+      waiting->second = MetricsRead{true, std::move(answer)};
+      enqueue_(key);
     });
     return false;
   }
 
   Informer& autoscalers_;
   Informer& pods_;
-  std::vector<Known> kinds_;
-  Measure measure_;
-  std::function<void(const std::string&)> poke_;
-  std::map<std::string, History> histories_;
-  std::map<std::string, Question> questions_;
+  std::vector<KindCache> kinds_;
+  ReadMetrics read_metrics_;
+  std::function<void(const std::string&)> enqueue_;
+  std::map<std::string, ScalingHistory> histories_;
+  std::map<std::string, MetricsRead> reads_;
   Lifetime lifetime_;
 };
 
 }  // namespace
 
-std::unique_ptr<Driver> start(InformerSet& informers, std::vector<Scalable> kinds, Measure measure,
+std::unique_ptr<Driver> start(InformerSet& informers, std::vector<Scalable> kinds, ReadMetrics read_metrics,
                               Driver::Options options) {
-  auto controller = std::make_unique<HpaController>(informers, std::move(kinds), std::move(measure));
+  auto controller = std::make_unique<HpaController>(informers, std::move(kinds), std::move(read_metrics));
   HpaController* raw = controller.get();
   auto driver = std::make_unique<Driver>(informers, std::move(controller), std::move(options));
-  raw->set_poke([driver = driver.get()](const std::string& key) { driver->poke(key); });
+  raw->set_enqueue([driver = driver.get()](const std::string& key) { driver->enqueue(key); });
   return driver;
 }
 

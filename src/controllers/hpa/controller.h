@@ -1,6 +1,6 @@
 #pragma once
-// The horizontal pod autoscaler: looks at each HorizontalPodAutoscaler every 15 seconds and when its spec changes. What
-// pods use is asked for only then, and only where the answer matters: without autoscalers nothing is ever measured.
+// The horizontal pod autoscaler: syncs each HorizontalPodAutoscaler every 15 seconds and when its spec changes. Pod
+// metrics are read only in a sync that needs them: a cluster without autoscalers measures nothing.
 
 #include <functional>
 #include <memory>
@@ -17,10 +17,10 @@ struct Scalable {
   std::string kind;
 };
 
-// Answers later, on the loop, with the PodMetrics of a namespace.
-using Measure = std::function<void(const std::string& ns, Function<void(Result<std::vector<Value>>)> done)>;
+// Calls `done` later, on the loop, with the PodMetrics of a namespace.
+using ReadMetrics = std::function<void(const std::string& ns, Function<void(Result<std::vector<Value>>)> done)>;
 
-std::unique_ptr<Driver> start(InformerSet& informers, std::vector<Scalable> kinds, Measure measure,
+std::unique_ptr<Driver> start(InformerSet& informers, std::vector<Scalable> kinds, ReadMetrics read_metrics,
                               Driver::Options options = {});
 
 }  // namespace berth::controllers::hpa

@@ -32,7 +32,7 @@ Value usage(const std::string& pod, const char* cpu, const char* memory = "50Mi"
   return out;
 }
 
-// --- How many replicas a metric asks for
+// --- Replicas that a metric requires
 
 struct Case {
   const char* what;
@@ -102,12 +102,12 @@ TEST(HpaReplicas, SayWhyTheyCannot) {
   EXPECT_EQ(problem, "container x not present in metrics for pod a/a");
 }
 
-// --- What becomes of a recommendation
+// --- Limits
 
 TEST(HpaLimits, WithoutBehaviorTheHighestOfFiveMinutesCounts) {
-  History history;
+  ScalingHistory history;
   EXPECT_EQ(limit(Value(), {1, 10}, 3, 5, history, kNow).replicas, 5);
-  Limited later = limit(Value(), {1, 10}, 5, 2, history, kNow + 60s);
+  LimitedReplicas later = limit(Value(), {1, 10}, 5, 2, history, kNow + 60s);
   EXPECT_EQ(later.replicas, 5);
   EXPECT_EQ(later.able_reason, "ScaleDownStabilized");
   later = limit(Value(), {1, 10}, 5, 2, history, kNow + 301s);
@@ -118,8 +118,8 @@ TEST(HpaLimits, WithoutBehaviorTheHighestOfFiveMinutesCounts) {
 }
 
 TEST(HpaLimits, BoundsAndTheRateOfGrowth) {
-  History history;
-  Limited out = limit(Value(), {1, 100}, 3, 50, history, kNow);
+  ScalingHistory history;
+  LimitedReplicas out = limit(Value(), {1, 100}, 3, 50, history, kNow);
   EXPECT_EQ(out.replicas, 6);
   EXPECT_EQ(out.reason, "ScaleUpLimit");
   history = {};
@@ -137,11 +137,11 @@ TEST(HpaLimits, PoliciesOfABehavior) {
   const Value behavior = from(R"({"scaleUp":{"stabilizationWindowSeconds":0,"selectPolicy":"Max","policies":[
         {"type":"Pods","value":1,"periodSeconds":60},{"type":"Percent","value":50,"periodSeconds":60}]},
       "scaleDown":{"stabilizationWindowSeconds":0,"selectPolicy":"Min","policies":[{"type":"Pods","value":3,"periodSeconds":60},{"type":"Percent","value":10,"periodSeconds":60}]}})");
-  History history;
-  Limited out = limit(behavior, {1, 100}, 10, 40, history, kNow);
+  ScalingHistory history;
+  LimitedReplicas out = limit(behavior, {1, 100}, 10, 40, history, kNow);
   EXPECT_EQ(out.replicas, 15);
   EXPECT_EQ(out.reason, "ScaleUpLimit");
-  note_scaling(behavior, 10, 15, history, kNow);
+  record_scaling(behavior, 10, 15, history, kNow);
   EXPECT_EQ(limit(behavior, {1, 100}, 15, 40, history, kNow + 30s).replicas, 15);  // the period started with 10
   EXPECT_EQ(limit(behavior, {1, 100}, 15, 40, history, kNow + 61s).replicas, 23);
   history = {};
@@ -158,19 +158,19 @@ TEST(HpaLimits, StabilisedUpwardsToo) {
   const Value behavior = from(
       R"({"scaleUp":{"stabilizationWindowSeconds":60,"selectPolicy":"Max","policies":[{"type":"Percent","value":900,"periodSeconds":15}]},
       "scaleDown":{"stabilizationWindowSeconds":0,"policies":[{"type":"Percent","value":100,"periodSeconds":15}]}})");
-  History history;
+  ScalingHistory history;
   history.recommendations.push_back({kNow - 30s, 2});
-  Limited out = limit(behavior, {1, 100}, 2, 8, history, kNow);
+  LimitedReplicas out = limit(behavior, {1, 100}, 2, 8, history, kNow);
   EXPECT_EQ(out.replicas, 2);
   EXPECT_EQ(out.able_reason, "ScaleUpStabilized");
   EXPECT_EQ(limit(behavior, {1, 100}, 2, 8, history, kNow + 31s).replicas, 8);
 }
 
-// --- One look
+// --- One sync
 
 struct HpaPlan : ::testing::Test {
-  View view;
-  History history;
+  HpaView view;
+  ScalingHistory history;
   void SetUp() override {
     view.hpa = from(
         R"({"apiVersion":"autoscaling/v2","kind":"HorizontalPodAutoscaler","metadata":{"name":"h","namespace":"a","uid":"h","resourceVersion":"3"},
@@ -287,7 +287,7 @@ TEST_F(HpaPlan, OtherMetricsAreNotAvailable) {
       events(plan),
       "FailedGetPodsMetric: unable to get metric m: unable to fetch metrics from custom metrics API: no custom metrics API "
       "(custom.metrics.k8s.io) registered\n");
-  EXPECT_EQ(plan.chains[0][0].object["spec"]["replicas"].as_int(), 4);  // what is known is enough to scale up ...
+  EXPECT_EQ(plan.chains[0][0].object["spec"]["replicas"].as_int(), 4);  // the known metric suffices to scale up ...
   view.measured = std::vector<Value>{usage("a", "1m"), usage("b", "1m")};
   history = {};
   plan = look();
@@ -298,13 +298,13 @@ TEST_F(HpaPlan, OtherMetricsAreNotAvailable) {
 }
 
 TEST_F(HpaPlan, PodsBelongToOneAutoscaler) {
-  view.rivals = {"a/h", "a/other"};
+  view.competing = {"a/h", "a/other"};
   EXPECT_FALSE(needs_metrics(view));
   const Plan plan = look();
   EXPECT_TRUE(plan.chains.empty());
   EXPECT_EQ(condition(plan, "ScalingActive"),
             "False AmbiguousSelector: pods by selector app=web are controlled by multiple HPAs: [a/h a/other]");
-  view.rivals.clear();
+  view.competing.clear();
   view.selector.clear();
   EXPECT_EQ(condition(look(), "ScalingActive"), "False InvalidSelector: the HPA target's scale is missing a selector");
 }
@@ -354,7 +354,7 @@ TEST(HpaController, MeasuresOnlyForAutoscalers) {
   EXPECT_EQ(api.read(kDeployments, {"a", "web"})["spec"]["replicas"].as_int(), 2);
   const Value status = api.read(kHorizontalPodAutoscalers, {"a", "h"})["status"];
   EXPECT_EQ(status["desiredReplicas"].as_int(), 2);
-  EXPECT_EQ(asked, 1);  // its own writes are no news
+  EXPECT_EQ(asked, 1);  // its own writes trigger no sync
   runtime.advance(14s);
   EXPECT_EQ(asked, 1);
   runtime.advance(2s);

@@ -9,7 +9,7 @@
 namespace berth::controllers::hpa {
 namespace {
 
-constexpr int kDownWindow = 300;  // seconds; where nothing else is said
+constexpr int kDownWindow = 300;  // seconds; upstream's default
 constexpr const char* kUpText =
     "recent recommendations were lower than current one, applying the lowest recent recommendation";
 constexpr const char* kDownText =
@@ -24,32 +24,32 @@ Windows windows_of(const Value& behavior) {
           count_in(behavior["scaleDown"]["stabilizationWindowSeconds"], kDownWindow)};
 }
 
-// The lowest recommendation of the upper window and the highest of the lower one bound the change.
-int stabilised(const Windows& windows, bool behaves, int current, int recommended, History& history, Time now) {
+// The result lies between the lowest recommendation in the scale-up window and the highest in the scale-down window.
+int stabilised(const Windows& windows, bool behaves, int current, int recommended, ScalingHistory& history, Time now) {
   int low = recommended, high = recommended;
   const Time up_from = now - std::chrono::seconds(windows.up), down_from = now - std::chrono::seconds(windows.down);
-  for (const History::Entry& entry : history.recommendations) {
+  for (const ScalingHistory::Entry& entry : history.recommendations) {
     if (entry.at > up_from) low = std::min(low, entry.value);
     if (entry.at > down_from) high = std::max(high, entry.value);
   }
   std::erase_if(history.recommendations,
-                [&](const History::Entry& entry) { return entry.at < up_from && entry.at < down_from; });
+                [&](const ScalingHistory::Entry& entry) { return entry.at < up_from && entry.at < down_from; });
   history.recommendations.push_back({now, recommended});
   if (!behaves) return high;
   return std::min(std::max(current, low), high);
 }
 
-// By how many replicas was scaled within the period.
-int changed_within(std::int64_t seconds, const std::vector<History::Entry>& events, Time now) {
+// By how many replicas the target was scaled within the period.
+int changed_within(std::int64_t seconds, const std::vector<ScalingHistory::Entry>& events, Time now) {
   int sum = 0;
-  for (const History::Entry& event : events) {
+  for (const ScalingHistory::Entry& event : events) {
     if (event.at > now - std::chrono::seconds(seconds)) sum += event.value;
   }
   return sum;
 }
 
-// The furthest that the policies of one direction allow.
-int rate_limit(const Value& rules, bool up, int current, const History& history, Time now) {
+// The size that the policies of one direction allow at most.
+int rate_limit(const Value& rules, bool up, int current, const ScalingHistory& history, Time now) {
   const std::string_view select = rules["selectPolicy"].as_string("Max");
   if (select == "Disabled") return current;
   const bool furthest = select != "Min", largest = furthest == up;
@@ -69,36 +69,38 @@ int rate_limit(const Value& rules, bool up, int current, const History& history,
   return result;
 }
 
-void hold(Limited& out, int replicas, const char* reason, const char* message) {
+void limit_to(LimitedReplicas& out, int replicas, const char* reason, const char* message) {
   out.replicas = replicas;
   out.limited = true;
   out.reason = reason;
   out.message = message;
 }
 
-void hold_below(Limited& out, int most, int rate) {
+void limit_above(LimitedReplicas& out, int most, int rate) {
   if (most > rate) {
     if (out.replicas > rate)
-      hold(out, rate, "ScaleUpLimit", "the desired replica count is increasing faster than the maximum scale rate");
+      limit_to(out, rate, "ScaleUpLimit", "the desired replica count is increasing faster than the maximum scale rate");
   } else if (out.replicas > most) {
-    hold(out, most, "TooManyReplicas", "the desired replica count is more than the maximum replica count");
+    limit_to(out, most, "TooManyReplicas", "the desired replica count is more than the maximum replica count");
   }
 }
 
-void hold_above(Limited& out, int least, int rate) {
+void limit_below(LimitedReplicas& out, int least, int rate) {
   if (least < rate) {
     if (out.replicas < rate)
-      hold(out, rate, "ScaleDownLimit", "the desired replica count is decreasing faster than the maximum scale rate");
+      limit_to(out, rate, "ScaleDownLimit",
+               "the desired replica count is decreasing faster than the maximum scale rate");
   } else if (out.replicas < least) {
-    hold(out, least, "TooFewReplicas", "the desired replica count is less than the minimum replica count");
+    limit_to(out, least, "TooFewReplicas", "the desired replica count is less than the minimum replica count");
   }
 }
 
 }  // namespace
 
-Limited limit(const Value& behavior, const Bounds& bounds, int current, int recommended, History& history, Time now) {
+LimitedReplicas limit(const Value& behavior, const ReplicaBounds& bounds, int current, int recommended,
+                      ScalingHistory& history, Time now) {
   const bool behaves = behavior.is_object();
-  Limited out;
+  LimitedReplicas out;
   out.replicas = stabilised(windows_of(behavior), behaves, current, recommended, history, now);
   if (out.replicas == recommended) {
     out.able_reason = "ReadyForNewScale";
@@ -111,28 +113,29 @@ Limited limit(const Value& behavior, const Bounds& bounds, int current, int reco
   out.reason = "DesiredWithinRange";
   out.message = "the desired count is within the acceptable range";
   if (!behaves) {
-    hold_above(out, bounds.least, bounds.least);
-    // One wrong measure must not make hundreds of pods.
-    if (!out.limited) hold_below(out, bounds.most, std::max(2 * current, 4));
+    limit_below(out, bounds.least, bounds.least);
+    // A single wrong measurement must not create hundreds of pods.
+    if (!out.limited) limit_above(out, bounds.most, std::max(2 * current, 4));
   } else if (out.replicas > current) {
-    hold_below(out, bounds.most, std::max(current, rate_limit(behavior["scaleUp"], true, current, history, now)));
+    limit_above(out, bounds.most, std::max(current, rate_limit(behavior["scaleUp"], true, current, history, now)));
   } else if (out.replicas < current) {
-    hold_above(out, bounds.least, std::min(current, rate_limit(behavior["scaleDown"], false, current, history, now)));
+    limit_below(out, bounds.least, std::min(current, rate_limit(behavior["scaleDown"], false, current, history, now)));
   }
   return out;
 }
 
-void note_scaling(const Value& behavior, int before, int after, History& history, Time now) {
+void record_scaling(const Value& behavior, int before, int after, ScalingHistory& history, Time now) {
   if (!behavior.is_object() || before == after) return;
   const bool up = after > before;
   std::int64_t longest = 0;
   for (const Value& policy : behavior[up ? "scaleUp" : "scaleDown"]["policies"])
     longest = std::max<std::int64_t>(longest, count_in(policy["periodSeconds"]));
-  // The other direction's periods look at these too.
+  // The other direction's rates count these changes, too.
   for (const Value& policy : behavior[up ? "scaleDown" : "scaleUp"]["policies"])
     longest = std::max<std::int64_t>(longest, count_in(policy["periodSeconds"]));
-  std::vector<History::Entry>& events = up ? history.ups : history.downs;
-  std::erase_if(events, [&](const History::Entry& event) { return event.at < now - std::chrono::seconds(longest); });
+  std::vector<ScalingHistory::Entry>& events = up ? history.ups : history.downs;
+  std::erase_if(events,
+                [&](const ScalingHistory::Entry& event) { return event.at < now - std::chrono::seconds(longest); });
   events.push_back({now, std::abs(after - before)});
 }
 

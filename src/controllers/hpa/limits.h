@@ -1,5 +1,5 @@
 #pragma once
-// What becomes of a recommended number of replicas: it is stabilised over time, and held within bounds and rates. Pure.
+// Limits of a recommended number of replicas: stabilisation over time, minimum, maximum and rates. Pure.
 
 #include <optional>
 #include <string>
@@ -10,15 +10,15 @@
 
 namespace berth::controllers::hpa {
 
-// What an autoscaler remembers; lost with the process, as upstream's.
-struct History {
+// An autoscaler's state between syncs. Kept in memory only, as upstream does.
+struct ScalingHistory {
   struct Entry {
     Time at{};
     int value = 0;
   };
   std::vector<Entry> recommendations;  // before stabilisation
-  std::vector<Entry> ups, downs;       // by how many replicas was scaled, where there is a behavior
-  // What was tried last: it counts once the target shows it.
+  std::vector<Entry> ups, downs;       // by how many replicas the target was scaled, if there is a behavior
+  // The last write of the scale: recorded in ups or downs once the target has that size.
   struct Attempt {
     Time at{};
     int before = 0, after = 0;
@@ -26,20 +26,21 @@ struct History {
   std::optional<Attempt> attempt;
 };
 
-struct Bounds {
+struct ReplicaBounds {
   int least = 1, most = 1;
 };
 
-struct Limited {
+struct LimitedReplicas {
   int replicas = 0;
   std::string able_reason, able_message;  // of the condition AbleToScale
-  bool limited = false;                   // the condition ScalingLimited ...
-  std::string reason, message;            // ... and why
+  bool limited = false;                   // condition ScalingLimited
+  std::string reason, message;            // of that condition
 };
 
-// `behavior`: spec.behavior, or null. Notes the recommendation in `history`.
-Limited limit(const Value& behavior, const Bounds& bounds, int current, int recommended, History& history, Time now);
-// Notes that was scaled, for the rates of the behavior.
-void note_scaling(const Value& behavior, int before, int after, History& history, Time now);
+// `behavior`: spec.behavior, or null. Adds the recommendation to `history`.
+LimitedReplicas limit(const Value& behavior, const ReplicaBounds& bounds, int current, int recommended,
+                      ScalingHistory& history, Time now);
+// Adds a change of size to `history`, for the rates of the behavior.
+void record_scaling(const Value& behavior, int before, int after, ScalingHistory& history, Time now);
 
 }  // namespace berth::controllers::hpa

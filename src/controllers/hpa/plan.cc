@@ -17,23 +17,23 @@ constexpr const char* kActive = "ScalingActive";
 constexpr const char* kLimited = "ScalingLimited";
 
 int replicas_of(const Value& target) { return count_in(target["spec"]["replicas"], 1); }
-Bounds bounds_of(const Value& hpa) {
+ReplicaBounds bounds_of(const Value& hpa) {
   return {count_in(hpa["spec"]["minReplicas"], 1), count_in(hpa["spec"]["maxReplicas"], 1)};
 }
 
-// What is said about one metric: a number of replicas and what was measured, or why there is none.
-struct Answer {
+// The result of one metric: a number of replicas and the measured value, or the failure.
+struct MetricResult {
   Result<int> replicas = error(Code::kInvalid, "");
   std::string name;    // "cpu resource utilization (percentage of request)"
   Value status;        // an element of status.currentMetrics
-  std::string reason;  // of a failure: of condition and event
-  std::string detail;  // of a failure: their text
+  std::string reason;  // of a failure: reason of condition and event
+  std::string detail;  // of a failure: their message
 };
 
-// One look under way.
-class Look {
+// Computes the plan of one sync.
+class HpaPlanner {
  public:
-  Look(const View& view, History& history, Time now)
+  HpaPlanner(const HpaView& view, ScalingHistory& history, Time now)
       : view_(view), hpa_(view.hpa), history_(history), now_(now), conditions_(view.hpa["status"]["conditions"]) {}
 
   Plan run() {
@@ -48,9 +48,9 @@ class Look {
     }
     say(kAble, true, "SucceededGetScale", "the HPA controller was able to get the target's current scale");
     const int current = replicas_of(view_.target);
-    const Bounds bounds = bounds_of(hpa_);
+    const ReplicaBounds bounds = bounds_of(hpa_);
     if (history_.attempt && history_.attempt->after == current) {
-      note_scaling(hpa_["spec"]["behavior"], history_.attempt->before, current, history_, history_.attempt->at);
+      record_scaling(hpa_["spec"]["behavior"], history_.attempt->before, current, history_, history_.attempt->at);
     }
     history_.attempt.reset();
     if (history_.recommendations.empty()) history_.recommendations.push_back({now_, current});
@@ -72,33 +72,33 @@ class Look {
     api::set_condition(conditions_, type, holds ? "True" : "False", reason, message, now_);
   }
 
-  void follow_metrics(int current, const Bounds& bounds) {
+  void follow_metrics(int current, const ReplicaBounds& bounds) {
     std::string name;
     Value statuses = Value::array();
-    Result<int> wanted = wanted_replicas(current, name, statuses);
-    if (!wanted.ok()) {
-      plan_.event(hpa_, kWarning, "FailedComputeMetricsReplicas", wanted.error().message);
+    Result<int> desired = desired_replicas(current, name, statuses);
+    if (!desired.ok()) {
+      plan_.event(hpa_, kWarning, "FailedComputeMetricsReplicas", desired.error().message);
       return write(current, hpa_["status"]["desiredReplicas"].as_int(), statuses);
     }
     std::string reason;
-    if (*wanted > current) reason = name + " above target";
-    if (*wanted < current) reason = "All metrics below target";
-    const Limited limited = limit(hpa_["spec"]["behavior"], bounds, current, *wanted, history_, now_);
+    if (*desired > current) reason = name + " above target";
+    if (*desired < current) reason = "All metrics below target";
+    const LimitedReplicas limited = limit(hpa_["spec"]["behavior"], bounds, current, *desired, history_, now_);
     say(kAble, true, limited.able_reason, limited.able_message);
     say(kLimited, limited.limited, limited.reason, limited.message);
     if (limited.replicas == current) return write(current, current, statuses);
     rescale(current, limited.replicas, reason, statuses);
   }
 
-  // The most that any metric asks for.
-  Result<int> wanted_replicas(int current, std::string& name, Value& statuses) {
+  // The largest number that any metric requires.
+  Result<int> desired_replicas(int current, std::string& name, Value& statuses) {
     BERTH_TRY(check_selector());
     const Value& specs = hpa_["spec"]["metrics"];
     std::optional<int> most;
     std::size_t failures = 0;
-    Answer first_failure;
+    MetricResult first_failure;
     for (const Value& spec : specs) {
-      Answer answer = look_at(spec, current);
+      MetricResult answer = evaluate(spec, current);
       statuses.push(answer.status.is_null() ? Value::object({{"type", ""}}) : answer.status);
       if (!answer.replicas.ok()) {
         plan_.event(hpa_, kWarning, answer.reason, answer.detail);
@@ -108,7 +108,7 @@ class Look {
         name = answer.name;
       }
     }
-    // With a metric missing nothing is scaled down: that one might have asked for more.
+    // If a metric is missing, do not scale down: it might require more.
     if (failures > 0 && (!most || *most < current)) {
       say(kActive, false, first_failure.reason,
           "the HPA was unable to compute the replica count: " + first_failure.detail);
@@ -129,24 +129,24 @@ class Look {
     if (view_.selector.empty())
       return refuse("SelectorRequired", "InvalidSelector", "selector is required",
                     "the HPA target's scale is missing a selector");
-    if (view_.rivals.size() > 1) {
-      const std::string text =
-          "pods by selector " + view_.selector + " are controlled by multiple HPAs: [" + join(view_.rivals, " ") + "]";
+    if (view_.competing.size() > 1) {
+      const std::string text = "pods by selector " + view_.selector + " are controlled by multiple HPAs: [" +
+                               join(view_.competing, " ") + "]";
       return refuse("AmbiguousSelector", "AmbiguousSelector", text, text);
     }
     return ok_status();
   }
 
-  Answer look_at(const Value& spec, int current) const {
+  MetricResult evaluate(const Value& spec, int current) const {
     const std::string type = spec["type"].str();
-    if (type == "Resource") return look_at_resource(spec["resource"], false, current);
-    if (type == "ContainerResource") return look_at_resource(spec["containerResource"], true, current);
+    if (type == "Resource") return evaluate_resource(spec["resource"], false, current);
+    if (type == "ContainerResource") return evaluate_resource(spec["containerResource"], true, current);
     return unavailable(spec, type);
   }
 
-  // Nobody here serves metrics of these types.
-  Answer unavailable(const Value& spec, const std::string& type) const {
-    Answer out;
+  // No metrics API for these types is served.
+  MetricResult unavailable(const Value& spec, const std::string& type) const {
+    MetricResult out;
     const std::string ns(api::namespace_of(hpa_));
     const std::string no_custom =
         "unable to fetch metrics from custom metrics API: no custom metrics API (custom.metrics.k8s.io) registered";
@@ -189,18 +189,18 @@ class Look {
     return out;
   }
 
-  Answer look_at_resource(const Value& source, bool of_container, int current) const {
-    Answer out;
+  MetricResult evaluate_resource(const Value& source, bool of_container, int current) const {
+    MetricResult out;
     Target target;
     target.resource = source["name"].str();
     if (of_container) target.container = source["container"].str();
-    const Value& wanted = source["target"];
-    if (Result<api::Quantity> average = api::Quantity::parse(wanted["averageValue"].as_string());
-        average.ok() && wanted["averageValue"].is_string()) {
+    const Value& desired = source["target"];
+    if (Result<api::Quantity> average = api::Quantity::parse(desired["averageValue"].as_string());
+        average.ok() && desired["averageValue"].is_string()) {
       target.average_milli = average->milli_value();
       out.name = target.resource + " resource";
-    } else if (wanted["averageUtilization"].is_int()) {
-      target.utilization = wanted["averageUtilization"].as_int();
+    } else if (desired["averageUtilization"].is_int()) {
+      target.utilization = desired["averageUtilization"].as_int();
       out.name = target.resource + (of_container ? " container" : "") + " resource utilization (percentage of request)";
     }
     Result<Proposal> proposal = propose(target, current);
@@ -239,22 +239,22 @@ class Look {
     return proposal;
   }
 
-  void rescale(int current, int wanted, const std::string& reason, const Value& statuses) {
+  void rescale(int current, int desired, const std::string& reason, const Value& statuses) {
     Action scale = patch(view_.target_resource, view_.target, api::PatchType::kMerge,
-                         Value::object({{"spec", Value::object({{"replicas", wanted}})}}), true);
+                         Value::object({{"spec", Value::object({{"replicas", desired}})}}), true);
     scale.subresource = "scale";
-    const std::string text = "New size: " + std::to_string(wanted) + "; reason: " + reason;
+    const std::string text = "New size: " + std::to_string(desired) + "; reason: " + reason;
     scale.succeeded(hpa_, kNormal, "SuccessfulRescale", text);
     scale.failed(hpa_, kWarning, "FailedRescale", text + "; error: ");
     plan_.add(std::move(scale));
-    history_.attempt = History::Attempt{now_, current, wanted};
+    history_.attempt = ScalingHistory::Attempt{now_, current, desired};
     const Value before = conditions_;
     say(kAble, false, "FailedUpdateScale", "the HPA controller was unable to update the target scale");
     put(plan_.otherwise, status_of(current, hpa_["status"]["desiredReplicas"].as_int(), statuses));
     conditions_ = before;
     say(kAble, true, "SucceededRescale",
-        "the HPA controller was able to update the target scale to " + std::to_string(wanted));
-    put(plan_.then, status_of(current, wanted, statuses).set("lastScaleTime", format_time(now_)));
+        "the HPA controller was able to update the target scale to " + std::to_string(desired));
+    put(plan_.then, status_of(current, desired, statuses).set("lastScaleTime", format_time(now_)));
   }
 
   Value status_of(std::int64_t current, std::int64_t desired, const Value& statuses) const {
@@ -266,7 +266,7 @@ class Look {
     return out;
   }
 
-  // Only what differs is written; null takes a field away.
+  // Writes changed fields only; null removes a field.
   void put(std::vector<Action>& actions, const Value& status) const {
     Value change = Value::object();
     for (auto [field, value] : status.entries()) {
@@ -281,9 +281,9 @@ class Look {
     put(plan_.then, status_of(current, desired, statuses));
   }
 
-  const View& view_;
+  const HpaView& view_;
   const Value& hpa_;
-  History& history_;
+  ScalingHistory& history_;
   const Time now_;
   Value conditions_;
   Plan plan_;
@@ -291,10 +291,10 @@ class Look {
 
 }  // namespace
 
-bool needs_metrics(const View& view) {
-  if (view.hpa.is_null() || view.target.is_null() || view.selector.empty() || view.rivals.size() > 1) return false;
+bool needs_metrics(const HpaView& view) {
+  if (view.hpa.is_null() || view.target.is_null() || view.selector.empty() || view.competing.size() > 1) return false;
   const int current = replicas_of(view.target);
-  const Bounds bounds = bounds_of(view.hpa);
+  const ReplicaBounds bounds = bounds_of(view.hpa);
   if (current == 0 || current > bounds.most || current < bounds.least) return false;
   const Value& metrics = view.hpa["spec"]["metrics"];
   return std::any_of(metrics.begin(), metrics.end(), [](const Value& metric) {
@@ -302,9 +302,9 @@ bool needs_metrics(const View& view) {
   });
 }
 
-Plan plan_autoscaler(const View& view, History& history, Time now) {
+Plan plan_autoscaler(const HpaView& view, ScalingHistory& history, Time now) {
   if (view.hpa.is_null() || api::is_terminating(view.hpa)) return {};
-  return Look(view, history, now).run();
+  return HpaPlanner(view, history, now).run();
 }
 
 }  // namespace berth::controllers::hpa

@@ -13,8 +13,8 @@
 namespace berth::controllers::hpa {
 namespace {
 
-constexpr Duration kStarting = 300s;       // of the processors used so early in a pod's life little can be said
-constexpr Duration kFirstReadiness = 30s;  // a pod that became unready within this was never ready
+constexpr Duration kStarting = 300s;       // CPU usage is not representative this early in a pod's life
+constexpr Duration kFirstReadiness = 30s;  // a pod that became unready within this time was never ready
 
 Time stamp_of(const Value& text) {
   Result<Time> time = parse_time(text.as_string());
@@ -29,7 +29,7 @@ std::optional<std::int64_t> milli_of(const Value& list, const std::string& name)
 }
 
 using Names = std::set<std::string>;
-struct Groups {
+struct PodGroups {
   int ready = 0;
   Names unready, missing, ignored;
 };
@@ -44,8 +44,8 @@ bool is_unready(const Value& pod, const PodMetric& metric, Time now) {
   return says_no && started + kFirstReadiness > changed;
 }
 
-Groups group(const std::vector<Value>& pods, const PodMetrics& metrics, const std::string& resource, Time now) {
-  Groups out;
+PodGroups group_pods(const std::vector<Value>& pods, const PodMetrics& metrics, const std::string& resource, Time now) {
+  PodGroups out;
   for (const Value& pod : pods) {
     const std::string name(api::name_of(pod));
     const std::string_view phase = pod["status"]["phase"].as_string();
@@ -65,7 +65,7 @@ Groups group(const std::vector<Value>& pods, const PodMetrics& metrics, const st
   return out;
 }
 
-// What each pod requests; a container that requests nothing makes percentages impossible.
+// The request of each pod; fails for a container without request, because a percentage needs one.
 Result<std::map<std::string, std::int64_t>> requests_of(const std::vector<Value>& pods, const Target& target) {
   std::map<std::string, std::int64_t> out;
   for (const Value& pod : pods) {
@@ -101,7 +101,7 @@ Result<std::map<std::string, std::int64_t>> requests_of(const std::vector<Value>
   return out;
 }
 
-// The measure against its target.
+// The measured value in relation to the target.
 struct Ratio {
   double ratio = 0;
   std::int64_t utilization = 0, average_milli = 0;
@@ -132,7 +132,7 @@ Result<Ratio> ratio_of(const PodMetrics& metrics, const Requests& requests, cons
   return out;
 }
 
-// What a pod that was not measured is taken to use when the answer is to scale down.
+// The usage assumed for a pod without metrics when scaling down.
 std::int64_t assumed(const std::string& pod, const Requests& requests, const Target& target) {
   if (!target.utilization) return *target.average_milli;
   auto request = requests.find(pod);
@@ -143,12 +143,12 @@ std::int64_t assumed(const std::string& pod, const Requests& requests, const Tar
 
 Result<PodMetrics> metrics_of(const std::vector<Value>& measured, const std::vector<Value>& pods,
                               const std::string& resource, const std::string& container) {
-  Names wanted;
-  for (const Value& pod : pods) wanted.emplace(api::name_of(pod));
+  Names desired;
+  for (const Value& pod : pods) desired.emplace(api::name_of(pod));
   PodMetrics out;
   for (const Value& one : measured) {
     const std::string name(api::name_of(one));
-    if (!wanted.contains(name)) continue;
+    if (!desired.contains(name)) continue;
     PodMetric metric{stamp_of(one["timestamp"]), {}, 0};
     if (Result<Duration> window = parse_duration(one["window"].as_string()); window.ok()) metric.window = *window;
     bool found = false, complete = true;
@@ -172,7 +172,7 @@ Result<PodMetrics> metrics_of(const std::vector<Value>& measured, const std::vec
 Result<Proposal> replicas_for(const Target& target, int current, const std::vector<Value>& pods, PodMetrics metrics,
                               const Tolerance& tolerance, Time now) {
   if (pods.empty()) return error(Code::kInvalid, "no pods returned by selector while calculating replica count");
-  const Groups groups = group(pods, metrics, target.resource, now);
+  const PodGroups groups = group_pods(pods, metrics, target.resource, now);
   for (const Names* names : {&groups.ignored, &groups.unready}) {
     for (const std::string& name : *names) metrics.erase(name);
   }
@@ -190,7 +190,7 @@ Result<Proposal> replicas_for(const Target& target, int current, const std::vect
     if (!tolerance.allows(measured.ratio)) out.replicas = static_cast<int>(std::ceil(measured.ratio * groups.ready));
     return out;
   }
-  // Those that nothing is known of are counted against the change.
+  // Pods without metrics are assumed to use what counteracts the change.
   if (measured.ratio < 1.0) {
     for (const std::string& name : groups.missing) metrics[name].milli = assumed(name, requests, target);
   } else if (measured.ratio > 1.0) {

@@ -11,9 +11,9 @@ namespace {
 
 using namespace api::resources;  // NOLINT
 
-constexpr std::string_view kStray = "pod/";  // keys "namespace/pod/name" are pods; those of jobs have one slash
+constexpr std::string_view kStray = "pod/";  // keys "namespace/pod/name" name pods; keys of jobs have one slash
 
-bool matters(const Value& before, const Value& after) {
+bool affects_plan(const Value& before, const Value& after) {
   if (before.is_null() || after.is_null()) return true;
   const Value &old = before["metadata"], &metadata = after["metadata"];
   for (const char* field : {"deletionTimestamp", "labels", "ownerReferences", "finalizers"}) {
@@ -34,21 +34,21 @@ class JobController final : public Controller {
   std::string name() const override { return "job"; }
   std::string component() const override { return "job-controller"; }
 
-  std::vector<Watching> watches() override {
-    std::vector<Watching> out;
+  std::vector<WatchedCollection> watches() override {
+    std::vector<WatchedCollection> out;
     out.push_back(watch_mapped(jobs_, [this](const Value& before, const Value& after, Keys& keys) {
       const Value& job = after.is_null() ? before : after;
       keys.push_back(key_of(job));
       if (!after.is_null() && !is_finished(after)) return;
-      departed_.erase(std::string(api::uid_of(job)));
+      removed_failures_.erase(std::string(api::uid_of(job)));
       for (const Value& pod : pods_.by_index(index::kOwner, std::string(api::uid_of(job)))) add_stray(pod, keys);
     }));
-    Watching owners = watch_owner(pods_, "batch", "Job");
+    WatchedCollection owners = watch_owner(pods_, "batch", "Job");
     out.push_back(watch_mapped(
         pods_, [this, by_owner = std::move(owners.mapping)](const Value& before, const Value& after, Keys& keys) {
-          if (!matters(before, after)) return;
+          if (!affects_plan(before, after)) return;
           by_owner(before, after, keys);
-          remember_failure(before, after);
+          record_removed_failure(before, after);
           if (after.is_null()) return;
           if (!api::controller_of(after).is_null()) {
             const Value& owner = owner_of(after);
@@ -70,43 +70,44 @@ class JobController final : public Controller {
       const Value& pod = pods_.get(name.ns, name.name.substr(kStray.size()));
       return plan_stray_pod(pod, owner_of(pod));
     }
-    View view;
+    JobView view;
     view.job = jobs_.get(name);
     if (view.job.is_null()) return {};
     view.pods = pods_.by_index(index::kOwner, std::string(api::uid_of(view.job)));
     view.orphans = pods_.by_index(index::kOrphans, name.ns);
-    if (const auto failures = departed_.find(std::string(api::uid_of(view.job))); failures != departed_.end()) {
+    if (const auto failures = removed_failures_.find(std::string(api::uid_of(view.job)));
+        failures != removed_failures_.end()) {
       std::map<std::string, Time> gone = failures->second;
       for (const Value& pod : view.pods) {
         const bool going = api::is_terminating(pod) && !is_tracked(pod);
         if (!going) gone.erase(std::string(api::uid_of(pod)));
       }
-      for (const auto& [uid, when] : gone) view.departed.push_back(when);
+      for (const auto& [uid, when] : gone) view.removed_failures.push_back(when);
     }
     return plan_job(view, now);
   }
 
-  Value subject(const std::string& key, const Informer&) const override {
+  Value object_of_key(const std::string& key, const Informer&) const override {
     const api::Name name = name_of_key(key);
     return name.name.starts_with(kStray) ? pods_.get(name.ns, name.name.substr(kStray.size())) : jobs_.get(name);
   }
 
  private:
-  // A failed pod that loses its finalizer has been counted, and may be gone the next moment; its replacement still has
-  // to wait.
-  void remember_failure(const Value& before, const Value& after) {
+  // A failed pod that loses its finalizer is counted and may be gone before the next plan; the delay of its replacement
+  // needs its end time.
+  void record_removed_failure(const Value& before, const Value& after) {
     if (before.is_null() || !is_tracked(before) || is_tracked(after)) return;
     const Value& pod = after.is_null() ? before : after;
     const Value& job = owner_of(pod);
     if (!job.is_null() && !is_finished(job) && has_failed(pod, job)) {
-      departed_[std::string(api::uid_of(job))][std::string(api::uid_of(pod))] = finished_at(pod);
+      removed_failures_[std::string(api::uid_of(job))][std::string(api::uid_of(pod))] = finished_at(pod);
     }
   }
   static void add_stray(const Value& pod, Keys& keys) {
     if (is_tracked(pod))
       keys.push_back(std::string(api::namespace_of(pod)) + "/" + std::string(kStray) + std::string(api::name_of(pod)));
   }
-  // The job that controls it; null where there is none of that uid.
+  // The job that controls the pod; null if there is none with the reference's uid.
   const Value& owner_of(const Value& pod) const {
     static const Value kNone;
     const Value& reference = api::controller_of(pod);
@@ -117,7 +118,7 @@ class JobController final : public Controller {
 
   Informer& jobs_;
   Informer& pods_;
-  std::map<std::string, std::map<std::string, Time>> departed_;  // by the job's uid and the pod's
+  std::map<std::string, std::map<std::string, Time>> removed_failures_;  // by the job's uid and the pod's
 };
 
 class ExpiryController final : public Controller {
@@ -125,8 +126,8 @@ class ExpiryController final : public Controller {
   explicit ExpiryController(InformerSet& informers) : jobs_(informers.get(kJobs)) {}
   std::string name() const override { return "ttl-after-finished"; }
   std::string component() const override { return "ttl-after-finished-controller"; }
-  std::vector<Watching> watches() override {
-    std::vector<Watching> out;
+  std::vector<WatchedCollection> watches() override {
+    std::vector<WatchedCollection> out;
     out.push_back(watch_self(jobs_));
     return out;
   }

@@ -1,5 +1,5 @@
 #pragma once
-// The Job controllers: one runs jobs, the other deletes finished ones when their time is over.
+// The Job controllers: one runs jobs, the other deletes finished jobs after their TTL.
 
 #include <memory>
 

@@ -1,5 +1,6 @@
 #pragma once
-// A set of completion indexes, as jobs write them: "0,2-4". Kept as intervals: a job may have a hundred thousand.
+// A set of completion indexes, as a Job's status writes them: "0,2-4". Stored as intervals: a job may have a hundred
+// thousand.
 
 #include <cstdint>
 #include <string>
@@ -11,10 +12,10 @@ namespace berth::controllers::job {
 
 class Indexes {
  public:
-  using Interval = std::pair<std::int64_t, std::int64_t>;  // both ends belong to it
+  using Interval = std::pair<std::int64_t, std::int64_t>;  // both ends included
 
   Indexes() = default;
-  // Those of the text below `completions`; parts that cannot be read are skipped.
+  // The indexes in the text below `completions`; invalid parts are skipped.
   static Indexes parse(std::string_view text, std::int64_t completions);
 
   Indexes with(std::vector<std::int64_t> more) const;
@@ -23,13 +24,13 @@ class Indexes {
   bool has(std::int64_t index) const;
   std::int64_t size() const;
   bool empty() const { return intervals_.empty(); }
-  std::int64_t common(const Indexes& other) const;  // how many are in both
+  std::int64_t common(const Indexes& other) const;  // size of the intersection
   // The first `count` below `limit` that are not in the set.
   std::vector<std::int64_t> missing(std::int64_t count, std::int64_t limit) const;
   std::string text() const;
 
  private:
-  std::vector<Interval> intervals_;  // rising, apart from each other
+  std::vector<Interval> intervals_;  // sorted, not adjacent
 };
 
 }  // namespace berth::controllers::job

@@ -37,7 +37,7 @@ void merge(Value& target, const Value& change) {
   }
 }
 
-// A job and its pods, and a server that does what plans ask for.
+// A job and its pods, and a server that executes plans.
 class World {
  public:
   explicit World(std::string_view spec) {
@@ -49,15 +49,15 @@ class World {
   }
 
   Plan plan() const {
-    View view;
+    JobView view;
     view.job = job;
     for (const auto& [name, pod] : pods) view.pods.push_back(pod);
-    view.departed = departed;
+    view.removed_failures = removed_failures;
     return plan_job(view, now);
   }
 
-  // Plans are made and carried out until there is nothing left to do at this time.
-  void settle() {
+  // Plans and executes until nothing is left to do at this time.
+  void run_until_idle() {
     for (int i = 0; i < 50; ++i) {
       const Plan next = plan();
       wait = next.requeue_delay;
@@ -72,10 +72,10 @@ class World {
   }
   void advance(Duration time) {
     now += time;
-    settle();
+    run_until_idle();
   }
 
-  // The names of pods in their order of creation.
+  // The names of active pods in order of creation.
   std::string active() const {
     std::vector<std::string> found;
     for (const auto& [name, pod] : pods) {
@@ -94,7 +94,7 @@ class World {
   void run(std::int64_t index = -1) {
     Value& one = pod(index);
     one.set("status", from(R"({"phase":"Running","conditions":[{"type":"Ready","status":"True"}]})"));
-    settle();
+    run_until_idle();
   }
   void end(std::string_view phase, std::int64_t index = -1, int code = 0) {
     Value& one = pod(index);
@@ -103,11 +103,11 @@ class World {
     one.set("status",
             Value::object({{"phase", phase},
                            {"containerStatuses", Value::array({Value::object({{"name", "c"}, {"state", state}})})}}));
-    settle();
+    run_until_idle();
   }
   void succeed(std::int64_t index = -1) { end("Succeeded", index); }
   void fail(std::int64_t index = -1, int code = 1) { end("Failed", index, code); }
-  // Somebody deletes a pod, or its node lets go of it.
+  // A pod is deleted, or its node removes it.
   void deleted(std::string_view uid) {
     for (auto& [name, one] : pods) {
       if (api::uid_of(one) == uid)
@@ -121,11 +121,11 @@ class World {
       held_.erase(name);
     }
     reap();
-    settle();
+    run_until_idle();
   }
 
   const Value& status() const { return job["status"]; }
-  // "SuccessCriteriaMet/CompletionsReached Complete/CompletionsReached"; those that are not True in brackets.
+  // "SuccessCriteriaMet/CompletionsReached Complete/CompletionsReached"; conditions that are not True in brackets.
   std::string conditions() const {
     std::string out;
     for (const Value& one : job["status"]["conditions"]) {
@@ -148,10 +148,10 @@ class World {
   std::map<std::string, Value> pods;
   Time now = parse_time("2026-01-01T00:00:00Z").value();
   std::optional<Duration> wait;
-  std::vector<std::string> events;  // "reason: message" of those about the job itself
+  std::vector<std::string> events;  // "reason: message" of events about the job itself
   int created = 0;
-  std::vector<Time> departed;
-  bool slow_kubelet = false;  // pods that are deleted stay until kubeunthrottles_terminating()
+  std::vector<Time> removed_failures;
+  bool slow_kubelet = false;  // deleted pods remain until unthrottled
 
  private:
   void apply(const Action& action) {
@@ -210,11 +210,11 @@ TEST(JobIndexes, ReadsAndWrites) {
   EXPECT_EQ(some.missing(9, 7), (std::vector<std::int64_t>{0, 2, 6}));
 }
 
-// --- Lives of jobs
+// --- Complete runs of jobs
 
 TEST(JobPlan, OnePodToItsEnd) {
   World world(R"({"completions":1})");
-  world.settle();
+  world.run_until_idle();
   EXPECT_EQ(world.counts(), "1 active 0 ready 0 terminating 0 succeeded 0 failed");
   EXPECT_EQ(world.status()["startTime"].as_string(), "2026-01-01T00:00:00Z");
   EXPECT_EQ(world.status()["uncountedTerminatedPods"], Value::object());
@@ -238,26 +238,26 @@ TEST(JobPlan, OnePodToItsEnd) {
 
 TEST(JobPlan, CountsInThreeSteps) {
   World world(R"({"completions":1})");
-  world.settle();
+  world.run_until_idle();
   world.pod().mut("status").set("phase", "Succeeded");
-  // First the uid is written, then the finalizer goes.
+  // First the uid is written, then the finalizer is removed.
   const Plan noted = world.plan();
   ASSERT_EQ(noted.first.size(), 1u);
   EXPECT_EQ(noted.first[0].object["status"]["uncountedTerminatedPods"]["succeeded"], Value::array({"pod-1"}));
   EXPECT_TRUE(noted.first[0].object["status"]["succeeded"].is_null());
   ASSERT_EQ(noted.chains.size(), 1u);
   EXPECT_EQ(noted.chains[0][0].object["metadata"]["$deleteFromPrimitiveList/finalizers"][0].as_string(), kTracking);
-  // Written, but not yet untracked (the last attempt failed): again, and not noted twice.
+  // Written, but not untracked yet (the last attempt failed): planned again, and not written twice.
   merge(world.job.mut("status"), noted.first[0].object["status"]);
   const Plan again = world.plan();
   EXPECT_TRUE(again.first.empty());
   EXPECT_EQ(again.chains.size(), 1u);
-  // Untracked: now it is a number.
+  // Untracked: replaced by an increment.
   world.pods.begin()->second.mut("metadata").erase("finalizers");
   const Plan counted = world.plan();
   EXPECT_EQ(counted.first[0].object["status"]["succeeded"].as_int(), 1);
   EXPECT_TRUE(counted.chains.empty());
-  // The pod may just as well be gone altogether.
+  // The pod may also be gone.
   world.pods.clear();
   EXPECT_EQ(world.plan().first[0].object["status"]["succeeded"].as_int(), 1);
 }
@@ -275,7 +275,7 @@ TEST(JobPlan, ParallelismAndCompletions) {
                        {R"({"parallelism":1,"completions":0})", 0, {}}};
   for (const Row& row : kRows) {
     World world(row.spec);
-    world.settle();
+    world.run_until_idle();
     EXPECT_EQ(world.status()["active"].as_int(), row.first) << row.spec;
     for (int active : row.after_each_success) {
       world.succeed();
@@ -289,16 +289,16 @@ TEST(JobPlan, ParallelismAndCompletions) {
 
 TEST(JobPlan, LowerParallelismLetsPodsGoUncounted) {
   World world(R"({"parallelism":3,"completions":9})");
-  world.settle();
+  world.run_until_idle();
   world.run();
   world.job.mut("spec").set("parallelism", 1);
-  world.settle();
+  world.run_until_idle();
   EXPECT_EQ(world.counts(), "1 active 1 ready 0 terminating 0 succeeded 0 failed");  // the ready one stays
 }
 
 TEST(JobPlan, FailuresAreRetriedAtGrowingDistances) {
   World world(R"({"completions":1,"backoffLimit":3})");
-  world.settle();
+  world.run_until_idle();
   for (Duration wait : {Duration(10s), Duration(20s), Duration(40s)}) {
     world.fail();
     EXPECT_EQ(world.active(), "");
@@ -319,7 +319,7 @@ TEST(JobPlan, FailuresAreRetriedAtGrowingDistances) {
 
 TEST(JobPlan, ASuccessEndsTheWaiting) {
   World world(R"({"completions":5,"parallelism":2})");
-  world.settle();
+  world.run_until_idle();
   world.fail();
   EXPECT_EQ(world.wait, Duration(10s));
   world.advance(2s);
@@ -337,30 +337,30 @@ TEST(JobBackoff, DoublesUpToTenMinutes) {
 
 TEST(JobPlan, RestartsOfContainersCountWhereTheyAreRestarted) {
   World world(R"({"completions":1,"backoffLimit":2,"template":{"spec":{"restartPolicy":"OnFailure"}}})");
-  world.settle();
+  world.run_until_idle();
   auto restarts = [&](int count) {
     world.pod().set("status",
                     Value::object({{"phase", "Running"},
                                    {"containerStatuses",
                                     Value::array({Value::object({{"name", "c"}, {"restartCount", count}})})}}));
-    world.settle();
+    world.run_until_idle();
   };
   restarts(1);
   EXPECT_EQ(world.conditions(), "");
   restarts(2);
   EXPECT_EQ(world.conditions(), "FailureTarget/BackoffLimitExceeded Failed/BackoffLimitExceeded");
-  EXPECT_EQ(world.status()["failed"].as_int(), 1);  // the pod that was ended
+  EXPECT_EQ(world.status()["failed"].as_int(), 1);  // the pod that the deadline ended
 }
 
 TEST(JobPlan, DeadlinesEndWhatRuns) {
   World world(R"({"completions":1,"activeDeadlineSeconds":60})");
   world.slow_kubelet = true;
-  world.settle();
+  world.run_until_idle();
   EXPECT_EQ(world.wait, Duration(60s));
   world.advance(59s);
   EXPECT_EQ(world.active(), "pod");
   world.advance(1s);
-  // Counted at once, finished when it is gone.
+  // Counted at once, finished when the pod is gone.
   EXPECT_EQ(world.counts(), "0 active 0 ready 1 terminating 0 succeeded 1 failed");
   EXPECT_EQ(world.conditions(), "FailureTarget/DeadlineExceeded");
   world.kubeunthrottles_terminating();
@@ -371,17 +371,17 @@ TEST(JobPlan, DeadlinesEndWhatRuns) {
 
 TEST(JobPlan, SuspendedAndResumed) {
   World world(R"({"completions":3,"parallelism":2,"activeDeadlineSeconds":60})");
-  world.settle();
+  world.run_until_idle();
   world.succeed();
   world.job.mut("spec").set("suspend", true);
-  world.settle();
+  world.run_until_idle();
   EXPECT_EQ(world.counts(), "0 active 0 ready 0 terminating 1 succeeded 0 failed");
   EXPECT_EQ(world.conditions(), "Suspended/JobSuspended");
   EXPECT_TRUE(world.status()["startTime"].is_null());
-  world.advance(1h);  // no deadline meanwhile
+  world.advance(1h);  // the deadline does not run
   EXPECT_EQ(world.conditions(), "Suspended/JobSuspended");
   world.job.mut("spec").set("suspend", false);
-  world.settle();
+  world.run_until_idle();
   EXPECT_EQ(world.active(), "pod pod");
   EXPECT_EQ(world.status()["startTime"].as_string(), "2026-01-01T01:00:00Z");
   EXPECT_EQ(world.conditions(), "(Suspended/JobResumed)");
@@ -390,7 +390,7 @@ TEST(JobPlan, SuspendedAndResumed) {
 
 TEST(JobPlan, BornSuspended) {
   World world(R"({"completions":1,"suspend":true})");
-  world.settle();
+  world.run_until_idle();
   EXPECT_EQ(world.created, 0);
   EXPECT_EQ(world.conditions(), "Suspended/JobSuspended");
   EXPECT_TRUE(world.status()["startTime"].is_null());
@@ -398,10 +398,10 @@ TEST(JobPlan, BornSuspended) {
 
 TEST(JobPlan, DeletedPodsAreReplaced) {
   World world(R"({"completions":1})");
-  world.settle();
+  world.run_until_idle();
   world.deleted("pod-1");
-  world.departed = {world.now};
-  world.settle();  // counts as failed at once
+  world.removed_failures = {world.now};
+  world.run_until_idle();  // counts as failed at once
   EXPECT_EQ(world.status()["failed"].as_int(), 1);
   EXPECT_EQ(world.wait, Duration(10s));
   EXPECT_EQ(world.created, 1);
@@ -409,7 +409,7 @@ TEST(JobPlan, DeletedPodsAreReplaced) {
   EXPECT_EQ(world.created, 2);
 
   World patient(R"({"completions":1,"podReplacementPolicy":"Failed"})");
-  patient.settle();
+  patient.run_until_idle();
   patient.deleted("pod-1");
   patient.advance(60s);
   EXPECT_EQ(patient.counts(), "0 active 0 ready 1 terminating 0 succeeded 0 failed");
@@ -425,7 +425,7 @@ TEST(JobPlan, IndexedPods) {
   World world(
       R"({"completionMode":"Indexed","completions":4,"parallelism":2,"template":{"spec":{"initContainers":[{"name":"before",
       "env":[{"name":"JOB_COMPLETION_INDEX","value":"mine"}]}]}}})");
-  world.settle();
+  world.run_until_idle();
   EXPECT_EQ(world.active(), "0 1");
   const Value pod = world.pod(1);
   EXPECT_TRUE(api::name_of(pod).starts_with("j-1-"));
@@ -455,19 +455,19 @@ TEST(JobPlan, IndexedPods) {
 
 TEST(JobPlan, EachIndexOnce) {
   World world(R"({"completionMode":"Indexed","completions":3,"parallelism":3})");
-  world.settle();
+  world.run_until_idle();
   Value twin = world.pod(1);
   twin.mut("metadata").set("uid", "twin").set("name", "twin");
   Value beyond = twin;
   beyond.mut("metadata").set("uid", "beyond").set("name", "beyond").mut("annotations").set(kIndex, "3");
   world.pods["twin"] = twin;
   world.pods["beyond"] = beyond;
-  world.settle();
+  world.run_until_idle();
   EXPECT_EQ(world.active(), "0 1 2");
-  // Made smaller: what has succeeded beyond the end no longer counts.
+  // With fewer completions, successes beyond the end no longer count.
   world.succeed(2);
   world.job.mut("spec").set("completions", 2).set("parallelism", 2);
-  world.settle();
+  world.run_until_idle();
   EXPECT_TRUE(world.status()["completedIndexes"].as_string().empty());
   world.succeed(0);
   world.succeed(1);
@@ -478,13 +478,13 @@ TEST(JobPlan, EachIndexOnce) {
 TEST(JobPlan, LimitsOfEachIndex) {
   World world(
       R"({"completionMode":"Indexed","completions":3,"parallelism":3,"backoffLimit":2147483647,"backoffLimitPerIndex":1})");
-  world.settle();
+  world.run_until_idle();
   EXPECT_EQ(world.status()["failedIndexes"].as_string("none"), "");
   EXPECT_EQ(api::annotation_of(world.pod(1), kFailures), "0");
   world.fail(1);
   EXPECT_EQ(world.active(), "0 2");
   EXPECT_TRUE(world.tracked_any());
-  EXPECT_EQ(world.status()["failed"].as_int(), 0);  // kept until its replacement is there
+  EXPECT_EQ(world.status()["failed"].as_int(), 0);  // retained until its replacement exists
   world.advance(10s);
   EXPECT_EQ(world.active(), "0 1 2");
   EXPECT_EQ(api::annotation_of(world.pod(1), kFailures), "1");
@@ -504,7 +504,7 @@ TEST(JobPlan, LimitsOfEachIndex) {
 TEST(JobPlan, IndexesWaitOnTheirOwn) {
   World world(
       R"({"completionMode":"Indexed","completions":2,"parallelism":2,"backoffLimit":2147483647,"backoffLimitPerIndex":5})");
-  world.settle();
+  world.run_until_idle();
   world.fail(0);
   world.advance(4s);
   world.fail(1);
@@ -521,7 +521,7 @@ TEST(JobPlan, IndexesWaitOnTheirOwn) {
 TEST(JobPlan, TooManyFailedIndexesEndTheJob) {
   World world(
       R"({"completionMode":"Indexed","completions":9,"parallelism":3,"backoffLimit":2147483647,"backoffLimitPerIndex":0,"maxFailedIndexes":1})");
-  world.settle();
+  world.run_until_idle();
   world.fail(0);
   EXPECT_EQ(world.active(), "1 2 3");
   world.fail(2);
@@ -558,7 +558,7 @@ TEST(JobPolicies, FailedPods) {
   };
   for (const Row& row : kRows) {
     World world(kPolicy);
-    world.settle();
+    world.run_until_idle();
     const std::string name(api::name_of(world.pod()));
     if (*row.condition) {
       Value& pod = world.pod();
@@ -569,7 +569,7 @@ TEST(JobPolicies, FailedPods) {
           "containerStatuses",
           Value::array({Value::object(
               {{"name", "c"}, {"state", Value::object({{"terminated", Value::object({{"exitCode", row.code}})}})}})}));
-      world.settle();
+      world.run_until_idle();
     } else {
       world.fail(-1, row.code);
     }
@@ -587,7 +587,7 @@ TEST(JobPolicies, FailJobEndsTheOthersToo) {
   World world(kPolicy);
   world.job.mut("spec").set("completions", 3).set("parallelism", 3);
   world.slow_kubelet = true;
-  world.settle();
+  world.run_until_idle();
   world.fail(-1, 42);
   EXPECT_EQ(world.counts(), "0 active 0 ready 2 terminating 0 succeeded 3 failed");
   EXPECT_EQ(world.conditions(), "FailureTarget/PodFailurePolicy");
@@ -600,7 +600,7 @@ TEST(JobPolicies, IndexesCanFailAtOnceOrForFree) {
       R"({"completionMode":"Indexed","completions":2,"parallelism":2,"backoffLimit":2147483647,"backoffLimitPerIndex":1,"podReplacementPolicy":"Failed",
       "podFailurePolicy":{"rules":[{"action":"FailIndex","onExitCodes":{"operator":"In","values":[9]}},
                                    {"action":"Ignore","onExitCodes":{"operator":"In","values":[7]}}]}})");
-  world.settle();
+  world.run_until_idle();
   world.fail(0, 9);
   EXPECT_EQ(world.status()["failedIndexes"].as_string(), "0");
   world.fail(1, 7);
@@ -627,12 +627,12 @@ TEST(JobPolicies, SuccessBeforeTheEnd) {
   for (const Row& row : kRows) {
     World world(R"({"completionMode":"Indexed","completions":5,"parallelism":5})");
     world.job.mut("spec").set("successPolicy", Value::object({{"rules", from(row.rules)}}));
-    world.settle();
+    world.run_until_idle();
     for (int index : row.successes) world.succeed(index);
     EXPECT_EQ(api::condition_of(world.job, "Complete")["message"].as_string(), row.message) << row.rules;
     if (!*row.message) continue;
     EXPECT_EQ(world.conditions(), "SuccessCriteriaMet/SuccessPolicy Complete/SuccessPolicy");
-    EXPECT_EQ(world.status()["failed"].as_int(), 0);  // pods that were ended did not fail
+    EXPECT_EQ(world.status()["failed"].as_int(), 0);  // pods deleted by success did not fail
     EXPECT_EQ(world.status()["succeeded"].as_int(), static_cast<int>(row.successes.size()));
     EXPECT_EQ(world.active(), "");
   }
@@ -641,9 +641,9 @@ TEST(JobPolicies, SuccessBeforeTheEnd) {
 // --- Belonging
 
 TEST(JobPlan, AdoptsAndReleases) {
-  View view;
+  JobView view;
   World world(R"({"completions":9,"parallelism":2})");
-  world.settle();
+  world.run_until_idle();
   view.job = world.job;
   for (const auto& [name, pod] : world.pods) view.pods.push_back(pod);
   view.pods[0].mut("metadata").set("labels", from(R"({"u":"2"})"));
@@ -664,9 +664,9 @@ TEST(JobPlan, AdoptsAndReleases) {
 
 TEST(JobPlan, OnTheWayOutItOnlyLetsGo) {
   World world(R"({"completions":9,"parallelism":2})");
-  world.settle();
+  world.run_until_idle();
   world.job.mut("metadata").set("deletionTimestamp", "2026-01-01T00:00:00Z");
-  world.settle();
+  world.run_until_idle();
   EXPECT_EQ(world.created, 2);
   EXPECT_EQ(world.active(), "pod pod");
   EXPECT_FALSE(world.tracked_any());
@@ -683,7 +683,7 @@ TEST(JobPlan, OthersJobsAndFinishedOnesAreLeftAlone) {
 
 TEST(JobPlan, StrayPodsAreFreed) {
   World world(R"({"completions":1})");
-  world.settle();
+  world.run_until_idle();
   Value pod = world.pod();
   EXPECT_TRUE(plan_stray_pod(pod, world.job).empty());
   EXPECT_FALSE(plan_stray_pod(pod, Value()).empty());
@@ -704,11 +704,11 @@ TEST(JobPlan, StrayPodsAreFreed) {
 TEST(JobPlan, ManyPodsAtATime) {
   World world(R"({"completions":1200,"parallelism":1200})");
   EXPECT_EQ(world.plan().chains.size(), 500u);
-  world.settle();
+  world.run_until_idle();
   EXPECT_EQ(world.created, 1200);
   for (auto& [name, pod] : world.pods) pod.mut("status").set("phase", "Succeeded");
   EXPECT_EQ(world.plan().first[0].object["status"]["uncountedTerminatedPods"]["succeeded"].size(), 500u);
-  world.settle();
+  world.run_until_idle();
   EXPECT_EQ(world.status()["succeeded"].as_int(), 1200);
   EXPECT_TRUE(api::condition_is_true(world.job, "Complete"));
 }
@@ -744,7 +744,7 @@ TEST(JobController, CreatesAndRests) {
   const std::size_t calls = api.calls.size();
   runtime.advance(1h);
   EXPECT_EQ(api.calls.size(), calls);
-  // A job that is gone leaves nothing that holds its pods.
+  // A deleted job leaves no finalizer on its pods.
   api.erase(kJobs, {"d", "j"});
   runtime.advance(10ms);
   EXPECT_EQ(std::count_if(api.calls.begin() + static_cast<long>(calls), api.calls.end(),

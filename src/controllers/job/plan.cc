@@ -22,8 +22,8 @@ constexpr std::size_t kMostUncounted = 500;  // uids in the status
 constexpr std::size_t kPrefixBytes = 58;     // of a generated name
 constexpr std::string_view kNameLetters = "bcdfghjklmnpqrstvwxz2456789";
 
-// What the job has come to; `type` is the condition that says so first: SuccessCriteriaMet or FailureTarget.
-struct Verdict {
+// The job's result. `type` is the condition that announces it: SuccessCriteriaMet or FailureTarget.
+struct JobResult {
   std::string type, reason, message;
   bool success() const { return type == "SuccessCriteriaMet"; }
 };
@@ -34,9 +34,9 @@ std::string suffix_of(std::uint64_t seed) {
   return out;
 }
 
-class Planner {
+class JobPlanner {
  public:
-  Planner(const View& view, Time now)
+  JobPlanner(const JobView& view, Time now)
       : view_(view),
         job_(view.job),
         spec_(job_["spec"]),
@@ -47,113 +47,114 @@ class Planner {
   Plan run();
 
  private:
-  // --- who belongs to it
-  bool settle_members();
+  // --- adoption
+  bool adopt_and_release_pods();
   void sort_pods();
-  // --- what has been reached
+  // --- results
   void count();
   void count_indexes();
-  std::optional<Verdict> known_verdict() const;
-  std::optional<Verdict> failure();
-  std::optional<Verdict> failure_of_indexes() const;
-  std::optional<Verdict> success_by_policy() const;
+  std::optional<JobResult> announced_result() const;
+  std::optional<JobResult> failure();
+  std::optional<JobResult> failure_of_indexes() const;
+  std::optional<JobResult> success_by_policy() const;
   bool has_completed() const;
-  // --- what to do about pods
+  // --- pods to create and delete
   void end_active_pods();
-  void manage();
+  void manage_pods();
   void delete_pods(const std::vector<Value>& pods);
   std::vector<Value> surplus(std::int64_t at_least);
   void create_pods(std::int64_t count);
-  bool held_back();
+  bool is_in_backoff();
   std::vector<std::int64_t> indexes_to_create(std::int64_t count);
   Value pod_of(std::int64_t index) const;
   void add_pod(const std::string& prefix, Value pod);
-  // --- what to write down
+  // --- status
   void count_untracked();
-  void track();
+  void update_tracking();
   bool may_untrack(const Value& pod) const;
-  void note(const char* list, const Value& pod);
+  void add_uncounted(const char* list, const Value& pod);
   bool in_uncounted(const std::string& list, const Value& pod) const;
   void report_suspension();
-  void report_verdict();
-  void report();
+  void report_result();
+  void write_status();
   bool set_condition(std::string_view type, std::string_view status, std::string_view reason, std::string_view message);
 
   std::int64_t completions() const { return count_in(spec_["completions"]); }
   bool per_index() const { return spec_["backoffLimitPerIndex"].is_int(); }
   bool suspended() const { return spec_["suspend"].as_bool(); }
   bool valid_index(const Value& pod) const { return index_of(pod) >= 0 && index_of(pod) < completions(); }
-  // Not yet in the status, neither as a uid nor as a number.
-  bool is_news(const Value& pod, const char* list) const {
+  // True if the pod is tracked and its uid is not in the status yet.
+  bool is_newly_ended(const Value& pod, const char* list) const {
     return is_tracked(pod) && !in_uncounted(list, pod) && (!indexed_ || valid_index(pod));
   }
 
-  const View& view_;
+  const JobView& view_;
   const Value& job_;
   const Value& spec_;
   const Time now_;
   const bool indexed_;
   Plan plan_;
   Value status_;                   // as it will be written
-  std::vector<EventSpec> events_;  // once it is
+  std::vector<EventSpec> events_;  // emitted when the status is written
   std::vector<Value> pods_, active_;
   std::int64_t terminating_ = 0, succeeded_ = 0, failed_ = 0;
-  std::set<std::string_view> uncounted_successes_, uncounted_failures_;  // uids that the status holds already
+  std::set<std::string_view> uncounted_successes_, uncounted_failures_;  // uids in the present status
   Indexes completed_before_, completed_, failed_indexes_;
-  std::map<std::int64_t, Value>
-      awaiting_;  // failed pods kept until their replacement, which inherits their count, is there
-  std::optional<Verdict> verdict_;
-  bool managed_ = false;
-  std::set<std::string, std::less<>> untracked_now_;  // uids of pods whose chain takes the finalizer away
+  // Failed pods retained until their replacement exists, which inherits their failure count; by index.
+  std::map<std::int64_t, Value> awaiting_;
+  std::optional<JobResult> result_;
+  bool pods_managed_ = false;
+  // uids of pods whose finalizer this plan removes before deleting them
+  std::set<std::string, std::less<>> untracked_by_deletion_;
   std::size_t untracking_ = 0;
-  // What names of new pods are drawn from, and how often that has been done.
-  std::string draw_from_;
-  std::size_t draws_ = 0;
-  std::set<std::string, std::less<>> taken_;
+  // Seed of the names of new pods, and the number of names derived from it.
+  std::string name_seed_;
+  std::size_t names_derived_ = 0;
+  std::set<std::string, std::less<>> used_names_;
 };
 
-Plan Planner::run() {
+Plan JobPlanner::run() {
   plan_.members = view_.pods.size() +
                   static_cast<std::size_t>(std::max(count_in(spec_["completions"]), count_in(spec_["parallelism"], 1)));
-  if (settle_members()) return std::move(plan_);
+  if (adopt_and_release_pods()) return std::move(plan_);
   sort_pods();
   count();
-  verdict_ = known_verdict();
-  if (!verdict_) verdict_ = failure();
+  result_ = announced_result();
+  if (!result_) result_ = failure();
   if (indexed_) count_indexes();
-  if (!verdict_ && indexed_) verdict_ = failure_of_indexes();
-  if (!verdict_ && indexed_) verdict_ = success_by_policy();
-  if (!verdict_ && has_completed())
-    verdict_ = Verdict{"SuccessCriteriaMet", "CompletionsReached", "Reached expected number of succeeded pods"};
-  if (verdict_) {
+  if (!result_ && indexed_) result_ = failure_of_indexes();
+  if (!result_ && indexed_) result_ = success_by_policy();
+  if (!result_ && has_completed())
+    result_ = JobResult{"SuccessCriteriaMet", "CompletionsReached", "Reached expected number of succeeded pods"};
+  if (result_) {
     end_active_pods();
   } else if (!api::is_terminating(job_)) {
-    manage();
-    managed_ = true;
+    manage_pods();
+    pods_managed_ = true;
   }
   count_untracked();
-  track();
-  report();
+  update_tracking();
+  write_status();
   return std::move(plan_);
 }
 
-// --- Who belongs to it
+// --- Adoption
 
-// Adopts and releases. True: decide nothing else before that is seen.
-bool Planner::settle_members() {
+// Adopts and releases pods. Returns true if these writes must be seen in the cache first.
+bool JobPlanner::adopt_and_release_pods() {
   const auto selector = api::LabelSelector::of_object(spec_["selector"]);
-  const bool leaving = api::is_terminating(job_);
+  const bool is_deleted = api::is_terminating(job_);
   for (const Value& pod : view_.pods) {
     if (selector.ok() && selector->matches(api::labels_of(pod))) {
       pods_.push_back(pod);
-    } else if (selector.ok() && !leaving && !api::is_terminating(pod)) {
+    } else if (selector.ok() && !is_deleted && !api::is_terminating(pod)) {
       Value change = Value::object(
           {{"ownerReferences", Value::array({Value::object({{"$patch", "delete"}, {"uid", api::uid_of(job_)}})})},
            {"$deleteFromPrimitiveList/finalizers", Value::array({kTracking})}});
       plan_.add(patch(kPods, pod, api::PatchType::kStrategic, Value::object({{"metadata", change}})));
     }
   }
-  if (!selector.ok() || selector->matches_everything() || leaving) return !plan_.chains.empty();
+  if (!selector.ok() || selector->matches_everything() || is_deleted) return !plan_.chains.empty();
   for (const Value& pod : view_.orphans) {
     if (api::is_terminating(pod) || !selector->matches(api::labels_of(pod))) continue;
     Value change =
@@ -165,7 +166,7 @@ bool Planner::settle_members() {
   return !plan_.chains.empty();
 }
 
-void Planner::sort_pods() {
+void JobPlanner::sort_pods() {
   if (indexed_) {
     std::stable_sort(pods_.begin(), pods_.end(),
                      [](const Value& a, const Value& b) { return index_of(a) < index_of(b); });
@@ -179,13 +180,13 @@ void Planner::sort_pods() {
   }
 }
 
-// --- What has been reached
+// --- Results
 
-bool Planner::in_uncounted(const std::string& list, const Value& pod) const {
+bool JobPlanner::in_uncounted(const std::string& list, const Value& pod) const {
   return (list == "succeeded" ? uncounted_successes_ : uncounted_failures_).contains(api::uid_of(pod));
 }
 
-void Planner::count() {
+void JobPlanner::count() {
   const Value& old = job_["status"];
   for (const Value& uid : old["uncountedTerminatedPods"]["succeeded"]) uncounted_successes_.insert(uid.as_string());
   for (const Value& uid : old["uncountedTerminatedPods"]["failed"]) uncounted_failures_.insert(uid.as_string());
@@ -194,15 +195,15 @@ void Planner::count() {
   failed_ = old["failed"].as_int() + static_cast<std::int64_t>(old["uncountedTerminatedPods"]["failed"].size());
   for (const Value& pod : pods_) {
     if (pod["status"]["phase"].as_string() == "Succeeded") {
-      if (is_news(pod, "succeeded")) ++succeeded_;
-    } else if (has_failed(pod, job_) && is_news(pod, "failed") &&
+      if (is_newly_ended(pod, "succeeded")) ++succeeded_;
+    } else if (has_failed(pod, job_) && is_newly_ended(pod, "failed") &&
                match_failure(spec_["podFailurePolicy"], pod).counts) {
       ++failed_;
     }
   }
 }
 
-void Planner::count_indexes() {
+void JobPlanner::count_indexes() {
   const Value& old = job_["status"];
   completed_before_ = Indexes::parse(old["completedIndexes"].as_string(), completions());
   failed_indexes_ = Indexes::parse(old["failedIndexes"].as_string(), completions());
@@ -231,21 +232,21 @@ void Planner::count_indexes() {
   }
 }
 
-std::optional<Verdict> Planner::known_verdict() const {
+std::optional<JobResult> JobPlanner::announced_result() const {
   for (const char* type : {"SuccessCriteriaMet", "FailureTarget"}) {
     const Value& condition = api::condition_of(job_, type);
     if (condition["status"].as_string() == "True")
-      return Verdict{type, condition["reason"].str(), condition["message"].str()};
+      return JobResult{type, condition["reason"].str(), condition["message"].str()};
   }
   return std::nullopt;
 }
 
-std::optional<Verdict> Planner::failure() {
+std::optional<JobResult> JobPlanner::failure() {
   if (spec_["podFailurePolicy"].is_object()) {
     for (const Value& pod : pods_) {
       if (!has_failed(pod, job_)) continue;
       const FailureMatch match = match_failure(spec_["podFailurePolicy"], pod);
-      if (!match.ends_job.empty()) return Verdict{"FailureTarget", "PodFailurePolicy", match.ends_job};
+      if (!match.ends_job.empty()) return JobResult{"FailureTarget", "PodFailurePolicy", match.ends_job};
     }
   }
   const std::int64_t limit = count_in(spec_["backoffLimit"], per_index() ? INT32_MAX : 6);
@@ -259,33 +260,33 @@ std::optional<Verdict> Planner::failure() {
     }
   }
   if (failed_ > limit || restarts >= std::max<std::int64_t>(limit, 1)) {
-    return Verdict{"FailureTarget", "BackoffLimitExceeded", "Job has reached the specified backoff limit"};
+    return JobResult{"FailureTarget", "BackoffLimitExceeded", "Job has reached the specified backoff limit"};
   }
   const Result<Time> started = parse_time(job_["status"]["startTime"].as_string());
   if (!spec_["activeDeadlineSeconds"].is_int() || suspended()) return std::nullopt;
   const Duration deadline = seconds_in(spec_["activeDeadlineSeconds"]);
   const Duration left = deadline - (started.ok() ? now_ - *started : Duration::zero());
   if (started.ok() && left <= Duration::zero()) {
-    return Verdict{"FailureTarget", "DeadlineExceeded", "Job was active longer than specified deadline"};
+    return JobResult{"FailureTarget", "DeadlineExceeded", "Job was active longer than specified deadline"};
   }
   plan_.requeue_after(left);
   return std::nullopt;
 }
 
-std::optional<Verdict> Planner::failure_of_indexes() const {
+std::optional<JobResult> JobPlanner::failure_of_indexes() const {
   if (!per_index()) return std::nullopt;
   const Value& most = spec_["maxFailedIndexes"];
   if (most.is_int() && failed_indexes_.size() > most.as_int()) {
-    return Verdict{"FailureTarget", "MaxFailedIndexesExceeded",
-                   "Job has exceeded the specified maximal number of failed indexes"};
+    return JobResult{"FailureTarget", "MaxFailedIndexesExceeded",
+                     "Job has exceeded the specified maximal number of failed indexes"};
   }
   if (!failed_indexes_.empty() && failed_indexes_.size() + completed_.size() >= completions()) {
-    return Verdict{"FailureTarget", "FailedIndexes", "Job has failed indexes"};
+    return JobResult{"FailureTarget", "FailedIndexes", "Job has failed indexes"};
   }
   return std::nullopt;
 }
 
-std::optional<Verdict> Planner::success_by_policy() const {
+std::optional<JobResult> JobPlanner::success_by_policy() const {
   if (completed_.empty()) return std::nullopt;
   std::size_t index = 0;
   for (const Value& rule : spec_["successPolicy"]["rules"]) {
@@ -299,17 +300,17 @@ std::optional<Verdict> Planner::success_by_policy() const {
       all = wanted.size();
     }
     if (reached >= all || (count.is_int() && reached >= count.as_int()))
-      return Verdict{"SuccessCriteriaMet", "SuccessPolicy", message};
+      return JobResult{"SuccessCriteriaMet", "SuccessPolicy", message};
   }
   return std::nullopt;
 }
 
-bool Planner::has_completed() const {
+bool JobPlanner::has_completed() const {
   if (!active_.empty()) return false;
   return spec_["completions"].is_null() ? succeeded_ > 0 : succeeded_ >= completions();
 }
 
-// --- What to do about pods
+// --- Pods to create and delete
 
 Action delete_pod(const Value& job, const Value& pod) {
   Action action = remove(kPods, pod);
@@ -318,27 +319,27 @@ Action delete_pod(const Value& job, const Value& pod) {
   return action;
 }
 
-// The finalizer stays until the pod is counted.
-void Planner::end_active_pods() {
+// The finalizer remains until the pod is counted.
+void JobPlanner::end_active_pods() {
   for (const Value& pod : active_) {
     if (plan_.chains.size() >= kMostAtOnce) return;
     plan_.add(delete_pod(job_, pod));
   }
 }
 
-// Pods that are not wanted any more do not count as failed: they are let go first.
-void Planner::delete_pods(const std::vector<Value>& pods) {
+// Surplus pods do not count as failed: their finalizer is removed before they are deleted.
+void JobPlanner::delete_pods(const std::vector<Value>& pods) {
   for (const Value& pod : pods) {
     if (plan_.chains.size() >= kMostAtOnce) return;
     std::vector<Action> chain;
     if (is_tracked(pod)) chain.push_back(untrack(pod));
     chain.push_back(delete_pod(job_, pod));
-    untracked_now_.emplace(api::uid_of(pod));
+    untracked_by_deletion_.emplace(api::uid_of(pod));
     plan_.add_chain(std::move(chain));
   }
 }
 
-void Planner::manage() {
+void JobPlanner::manage_pods() {
   const std::int64_t active = static_cast<std::int64_t>(active_.size()),
                      parallelism = count_in(spec_["parallelism"], 1);
   if (suspended()) return delete_pods(active_);
@@ -354,14 +355,14 @@ void Planner::manage() {
   if (missing > 0) create_pods(std::min<std::int64_t>(missing, kMostAtOnce));
 }
 
-// At least so many active pods that are too many: of an indexed job first those without an index of their own.
-std::vector<Value> Planner::surplus(std::int64_t at_least) {
+// At least that many active pods to delete; of an indexed job first those without a valid or unique index.
+std::vector<Value> JobPlanner::surplus(std::int64_t at_least) {
   std::vector<Value> rest, left = active_;
   order_for_deletion(left, active_, now_);
   if (indexed_) {
     std::set<std::int64_t> seen;
     std::vector<Value> unique;
-    for (auto pod = left.rbegin(); pod != left.rend(); ++pod) {  // the last one in the order is the best
+    for (auto pod = left.rbegin(); pod != left.rend(); ++pod) {  // the last in deletion order is the one to retain
       const bool keep = valid_index(*pod) && seen.insert(index_of(*pod)).second;
       (keep ? unique : rest).push_back(*pod);
     }
@@ -372,14 +373,14 @@ std::vector<Value> Planner::surplus(std::int64_t at_least) {
   return rest;
 }
 
-// After failures the next pod waits; each success in between starts the count anew.
-bool Planner::held_back() {
+// Back-off after failures; a success resets the count.
+bool JobPlanner::is_in_backoff() {
   Time last_success{}, last_failure{};
   for (const Value& pod : pods_) {
     if (pod["status"]["phase"].as_string() == "Succeeded") last_success = std::max(last_success, finished_at(pod));
   }
   std::int64_t failures = 0;
-  for (Time failed : view_.departed) {
+  for (Time failed : view_.removed_failures) {
     if (failed <= last_success) continue;
     ++failures;
     last_failure = std::max(last_failure, failed);
@@ -396,7 +397,7 @@ bool Planner::held_back() {
   return true;
 }
 
-std::vector<std::int64_t> Planner::indexes_to_create(std::int64_t count) {
+std::vector<std::int64_t> JobPlanner::indexes_to_create(std::int64_t count) {
   std::vector<std::int64_t> busy;
   for (const Value& pod : pods_) {
     const bool ending = api::is_terminating(pod) && !api::is_pod_terminal(pod);
@@ -421,15 +422,15 @@ std::vector<std::int64_t> Planner::indexes_to_create(std::int64_t count) {
   return now;
 }
 
-void Planner::create_pods(std::int64_t count) {
-  if (!per_index() && held_back()) return;
+void JobPlanner::create_pods(std::int64_t count) {
+  if (!per_index() && is_in_backoff()) return;
   std::vector<std::string> known;
   for (const Value& pod : view_.pods) {
-    taken_.emplace(api::name_of(pod));
+    used_names_.emplace(api::name_of(pod));
     known.emplace_back(api::uid_of(pod));
   }
   std::sort(known.begin(), known.end());
-  draw_from_ = std::string(api::uid_of(job_)) + "/" + join(known, ",") + "/";
+  name_seed_ = std::string(api::uid_of(job_)) + "/" + join(known, ",") + "/";
   const std::string name(api::name_of(job_));
   if (!indexed_) {
     for (std::int64_t i = 0; i < count; ++i) add_pod(name.substr(0, kPrefixBytes - 1) + "-", pod_of(-1));
@@ -441,11 +442,11 @@ void Planner::create_pods(std::int64_t count) {
   }
 }
 
-void Planner::add_pod(const std::string& prefix, Value pod) {
+void JobPlanner::add_pod(const std::string& prefix, Value pod) {
   std::string name;
   do {
-    name = prefix + suffix_of(fnv64a(draw_from_ + std::to_string(draws_++)));
-  } while (!taken_.insert(name).second);
+    name = prefix + suffix_of(fnv64a(name_seed_ + std::to_string(names_derived_++)));
+  } while (!used_names_.insert(name).second);
   pod.mut("metadata").set("name", name).set("generateName", prefix);
   Action action = create(kPods, std::move(pod));
   action.succeeded(job_, kNormal, "SuccessfulCreate", "Created pod: " + name);
@@ -468,8 +469,8 @@ void add_index_variable(Value& spec) {
   }
 }
 
-// From the template; `index`: -1 for none.
-Value Planner::pod_of(std::int64_t index) const {
+// A pod from the template; `index`: -1 for none.
+Value JobPlanner::pod_of(std::int64_t index) const {
   const Value& from = spec_["template"];
   Value metadata =
       Value::object({{"namespace", api::namespace_of(job_)},
@@ -503,10 +504,10 @@ Value Planner::pod_of(std::int64_t index) const {
   return Value::object({{"apiVersion", "v1"}, {"kind", "Pod"}, {"metadata", metadata}, {"spec", spec}});
 }
 
-// --- What to write down
+// --- Status
 
-// Uids of pods that have lost their finalizer become numbers.
-void Planner::count_untracked() {
+// Replaces the uids of pods without finalizer by increments of the counts.
+void JobPlanner::count_untracked() {
   std::set<std::string_view> tracked;
   for (const Value& pod : pods_) {
     if (is_tracked(pod)) tracked.insert(api::uid_of(pod));
@@ -528,40 +529,40 @@ void Planner::count_untracked() {
   }
 }
 
-bool Planner::may_untrack(const Value& pod) const {
-  if (api::is_terminating(job_) || verdict_ || pod["status"]["phase"].as_string() == "Succeeded") return true;
+bool JobPlanner::may_untrack(const Value& pod) const {
+  if (api::is_terminating(job_) || result_ || pod["status"]["phase"].as_string() == "Succeeded") return true;
   if (!has_failed(pod, job_)) return false;
   const auto kept = awaiting_.find(index_of(pod));
   return !per_index() || kept == awaiting_.end() || api::uid_of(kept->second) != api::uid_of(pod);
 }
 
-void Planner::note(const char* list, const Value& pod) {
+void JobPlanner::add_uncounted(const char* list, const Value& pod) {
   status_.mut("uncountedTerminatedPods").mut(list).push(api::uid_of(pod));
 }
 
-// Writes ended pods down; those that are written down lose their finalizer.
-void Planner::track() {
+// Adds ended pods to the status; removes the finalizer of those that are in it.
+void JobPlanner::update_tracking() {
   std::vector<std::int64_t> newly_completed;
   for (const Value& pod : pods_) {
-    if (!is_tracked(pod) || untracked_now_.contains(api::uid_of(pod)) || !may_untrack(pod)) continue;
+    if (!is_tracked(pod) || untracked_by_deletion_.contains(api::uid_of(pod)) || !may_untrack(pod)) continue;
     const Value& uncounted = status_["uncountedTerminatedPods"];
     if (newly_completed.size() + uncounted["succeeded"].size() + uncounted["failed"].size() >= kMostUncounted) break;
-    // A pod that is ended at this moment is deleted first, and the more there are, the later some of them.
-    const bool ended_now = verdict_ && is_active(pod);
+    // An active pod is deleted before its finalizer is removed; kMostAtOnce delays some of them to later plans.
+    const bool ended_now = result_ && is_active(pod);
     auto chain = std::find_if(plan_.chains.begin(), plan_.chains.end(), [&](const std::vector<Action>& one) {
       return ended_now && one[0].verb == Action::Verb::kDelete && one[0].options.uid == api::uid_of(pod);
     });
     if (ended_now && chain == plan_.chains.end()) continue;
     const bool ended_well = pod["status"]["phase"].as_string() == "Succeeded";
-    const bool lost = has_failed(pod, job_) || (verdict_ && !verdict_->success());
+    const bool lost = has_failed(pod, job_) || (result_ && !result_->success());
     if (ended_well && !in_uncounted("failed", pod)) {
       if (indexed_) {
         if (valid_index(pod)) newly_completed.push_back(index_of(pod));
       } else if (!in_uncounted("succeeded", pod)) {
-        note("succeeded", pod);
+        add_uncounted("succeeded", pod);
       }
-    } else if (lost && is_news(pod, "failed") && match_failure(spec_["podFailurePolicy"], pod).counts) {
-      note("failed", pod);
+    } else if (lost && is_newly_ended(pod, "failed") && match_failure(spec_["podFailurePolicy"], pod).counts) {
+      add_uncounted("failed", pod);
     }
     ++untracking_;
     if (ended_now) {
@@ -577,8 +578,8 @@ void Planner::track() {
   if (per_index()) status_.set("failedIndexes", failed_indexes_.text());
 }
 
-bool Planner::set_condition(std::string_view type, std::string_view status, std::string_view reason,
-                            std::string_view message) {
+bool JobPlanner::set_condition(std::string_view type, std::string_view status, std::string_view reason,
+                               std::string_view message) {
   const std::string at = format_time(now_);
   const Value fresh = Value::object({{"type", type},
                                      {"status", status},
@@ -600,12 +601,12 @@ bool Planner::set_condition(std::string_view type, std::string_view status, std:
   return status != "False";
 }
 
-void Planner::report_suspension() {
+void JobPlanner::report_suspension() {
   if (suspended()) {
     if (set_condition("Suspended", "True", "JobSuspended", "Job suspended")) {
       events_.push_back({job_, std::string(kNormal), "Suspended", "Job suspended"});
     }
-    // The deadline does not go on while nothing runs.
+    // A suspended job's deadline does not run.
     status_.erase("startTime");
   } else if (set_condition("Suspended", "False", "JobResumed", "Job resumed")) {
     events_.push_back({job_, std::string(kNormal), "Resumed", "Job resumed"});
@@ -613,20 +614,20 @@ void Planner::report_suspension() {
   }
 }
 
-// First what the job has come to; that it is finished once every pod is gone and counted.
-void Planner::report_verdict() {
-  if (!api::condition_is_true(job_, verdict_->type)) {
-    set_condition(verdict_->type, "True", verdict_->reason, verdict_->message);
+// First announces the result; adds Complete or Failed once every pod is gone and counted.
+void JobPlanner::report_result() {
+  if (!api::condition_is_true(job_, result_->type)) {
+    set_condition(result_->type, "True", result_->reason, result_->message);
     return;
   }
   const Value& uncounted = status_["uncountedTerminatedPods"];
   if (untracking_ > 0 || terminating_ > 0 || !active_.empty() ||
       uncounted["succeeded"].size() + uncounted["failed"].size() > 0)
     return;
-  set_condition(verdict_->success() ? "Complete" : "Failed", "True", verdict_->reason, verdict_->message);
+  set_condition(result_->success() ? "Complete" : "Failed", "True", result_->reason, result_->message);
   if (status_["startTime"].is_null()) status_.set("startTime", format_time(now_));
-  if (!verdict_->success()) {
-    events_.push_back({job_, std::string(kWarning), verdict_->reason, verdict_->message});
+  if (!result_->success()) {
+    events_.push_back({job_, std::string(kWarning), result_->reason, result_->message});
     return;
   }
   status_.set("completionTime", format_time(now_));
@@ -637,7 +638,7 @@ void Planner::report_verdict() {
   events_.push_back({job_, std::string(kNormal), "Completed", "Job completed"});
 }
 
-// The members that differ, as a merge patch makes them of `before`.
+// The merge patch that turns `before` into `after`.
 Value difference(const Value& before, const Value& after) {
   Value change = Value::object();
   for (auto [key, value] : after.entries()) {
@@ -651,15 +652,15 @@ Value difference(const Value& before, const Value& after) {
   return change;
 }
 
-void Planner::report() {
+void JobPlanner::write_status() {
   if (status_["startTime"].is_null() && !suspended()) status_.set("startTime", format_time(now_));
   const auto ready = std::count_if(active_.begin(), active_.end(), api::is_pod_ready);
   status_.set("active", static_cast<std::int64_t>(active_.size()));
   status_.set("ready", static_cast<std::int64_t>(ready));
   status_.set("terminating", terminating_);
-  if (managed_) report_suspension();
-  if (verdict_) report_verdict();
-  // What is empty is not written.
+  if (pods_managed_) report_suspension();
+  if (result_) report_result();
+  // Zero counts and empty fields are omitted.
   for (const char* field : {"active", "succeeded", "failed"}) {
     if (status_[field].as_int() == 0) status_.erase(field);
   }
@@ -674,14 +675,14 @@ void Planner::report() {
 
 }  // namespace
 
-Plan plan_job(const View& view, Time now) {
+Plan plan_job(const JobView& view, Time now) {
   if (view.job.is_null() || is_managed_elsewhere(view.job) || is_finished(view.job)) return {};
   if (const std::string why = why_unusable(view.job); !why.empty() && !api::is_terminating(view.job)) {
     Plan plan;
     plan.event(view.job, kWarning, "Unusable", why);
     return plan;
   }
-  return Planner(view, now).run();
+  return JobPlanner(view, now).run();
 }
 
 Plan plan_stray_pod(const Value& pod, const Value& owner) {
@@ -710,7 +711,7 @@ Plan plan_expiry(const Value& job, Time now) {
     plan.requeue_after(left);
     return plan;
   }
-  // Exactly this version: the time may have been made longer.
+  // Exactly this version: the TTL may have been raised.
   Action action = remove(kJobs, job, -1, "Foreground");
   action.options.resource_version = std::string(api::resource_version_of(job));
   plan.add(std::move(action));

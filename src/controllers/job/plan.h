@@ -1,7 +1,7 @@
 #pragma once
-// What a Job needs next: pods to create, to delete or to count, and its status. Pure.
+// The plan of a Job: pods to create, to delete or to count, and the status. Pure.
 //
-// Pods are named as ReplicaSets name theirs: whoever decides from the same state takes the same names.
+// Pod names are derived from the state, as those of ReplicaSets: two plans of the same state choose the same names.
 
 #include <vector>
 
@@ -9,20 +9,20 @@
 
 namespace berth::controllers::job {
 
-struct View {
-  Value job;                   // null: there is none
-  std::vector<Value> pods;     // controlled by the job
-  std::vector<Value> orphans;  // pods of the namespace without a controller
-  std::vector<Time> departed;  // when pods failed that were counted and are gone since, or on their way
+struct JobView {
+  Value job;                           // null: the job does not exist
+  std::vector<Value> pods;             // controlled by the job
+  std::vector<Value> orphans;          // pods of the namespace without a controller
+  std::vector<Time> removed_failures;  // when failed pods ended that are counted and now gone or being deleted
 };
 
-Plan plan_job(const View& view, Time now);
+Plan plan_job(const JobView& view, Time now);
 
-// A pod that may carry the finalizer of a job that no longer counts it: `owner` is the job that controls it, as far as
-// there is one of that uid.
+// The plan of a pod that may have the finalizer of a job that does not count it any more. `owner`: the job with the uid
+// that controls the pod, or null.
 Plan plan_stray_pod(const Value& pod, const Value& owner);
 
-// Deletes a finished job whose time is over.
+// Deletes a finished job after its TTL.
 Plan plan_expiry(const Value& job, Time now);
 
 }  // namespace berth::controllers::job

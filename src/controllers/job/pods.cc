@@ -25,7 +25,7 @@ bool code_matches(const Value& requirement, std::int64_t code) {
                                                      : requirement["operator"].as_string() == "NotIn" && !listed;
 }
 
-// The first ended container that matches; null where none does.
+// The first ended container that matches; null if there is none.
 const Value& matching_container(const Value& requirement, const Value& pod) {
   static const Value kNone;
   for (const char* list : {"containerStatuses", "initContainerStatuses"}) {
@@ -75,7 +75,7 @@ bool is_active(const Value& pod) { return !api::is_pod_terminal(pod) && !api::is
 bool has_failed(const Value& pod, const Value& job) {
   const std::string_view phase = pod["status"]["phase"].as_string();
   if (phase == "Failed") return true;
-  // One that is being deleted may never get as far as failing.
+  // A pod being deleted may be removed without reaching phase Failed.
   return !replaces_only_failed(job) && api::is_terminating(pod) && phase != "Succeeded";
 }
 

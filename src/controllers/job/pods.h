@@ -1,9 +1,9 @@
 #pragma once
-// What a job reads off its pods. Pure.
+// Facts about a job's pods. Pure.
 //
-// A job's pods carry a finalizer until they are counted in the job's status, so that none is forgotten, and none is
-// counted twice: first the pod's uid is written into the status, then its finalizer is taken away, then the uid becomes
-// a number.
+// A job's pods have a finalizer until they are counted in the job's status, so that each is counted exactly once: first
+// the pod's uid is written into the status, then its finalizer is removed, then the uid is replaced by an increment of
+// the count.
 
 #include <cstdint>
 #include <optional>
@@ -22,7 +22,7 @@ inline constexpr std::string_view kIgnoredFailures = "batch.kubernetes.io/job-in
 bool is_finished(const Value& job);           // Complete or Failed
 bool is_managed_elsewhere(const Value& job);  // spec.managedBy names another controller
 bool is_indexed(const Value& job);
-bool replaces_only_failed(const Value& job);  // pods that are being deleted are not replaced before they have ended
+bool replaces_only_failed(const Value& job);  // pods being deleted are not replaced before they have ended
 
 bool is_tracked(const Value& pod);  // has the finalizer
 bool is_active(const Value& pod);   // neither ended nor being deleted
@@ -32,17 +32,17 @@ std::int64_t failures_of(const Value& pod);  // of the pod's index, before this 
 std::int64_t ignored_failures_of(const Value& pod);
 Time finished_at(const Value& pod);
 
-// What a job's podFailurePolicy says about a failed pod.
+// The result of a job's podFailurePolicy for a failed pod.
 struct FailureMatch {
-  std::string ends_job;  // not empty: the job fails, for this reason
+  std::string ends_job;  // not empty: the job fails with this message
   bool ends_index = false;
-  bool counts = true;  // towards the limits
+  bool counts = true;  // the failure counts towards the limits
 };
 FailureMatch match_failure(const Value& policy, const Value& pod);
 
-// How long to wait before a replacement after so many failures, the last one at that time.
+// The remaining delay of a replacement after so many failures, the last of them at that time.
 Duration backoff_left(std::int64_t failures, Time last_failure, Time now);
 
-Action untrack(const Value& pod);  // takes the finalizer away
+Action untrack(const Value& pod);  // removes the finalizer
 
 }  // namespace berth::controllers::job

@@ -17,21 +17,21 @@ class NamespaceController final : public Controller {
     for (DeletableKind& kind : kinds) {
       if (!kind.namespaced) continue;
       const bool watched = kind.resource.resource != "events";
-      kinds_.push_back(Known{kind.resource, watched ? &informers.get(kind.resource) : nullptr});
+      kinds_.push_back(KindCache{kind.resource, watched ? &informers.get(kind.resource) : nullptr});
     }
   }
   std::string name() const override { return "namespace"; }
   std::string component() const override { return "namespace-controller"; }
 
-  std::vector<Watching> watches() override {
-    std::vector<Watching> out;
+  std::vector<WatchedCollection> watches() override {
+    std::vector<WatchedCollection> out;
     out.push_back(watch_mapped(namespaces_, [](const Value& before, const Value& after, Keys& keys) {
       if (after.is_null() || needs_emptying(after)) keys.emplace_back(api::name_of(after.is_null() ? before : after));
     }));
-    for (const Known& kind : kinds_) {
+    for (const KindCache& kind : kinds_) {
       if (!kind.informer) continue;
       out.push_back(watch_mapped(*kind.informer, [this](const Value& before, const Value& after, Keys& keys) {
-        // What is gone, and what comes although it should not.
+        // React to deletions, and to objects created in a terminating namespace.
         if (!before.is_null() && !after.is_null()) return;
         const std::string_view ns = api::namespace_of(after.is_null() ? before : after);
         if (needs_emptying(namespaces_.get("", ns))) keys.emplace_back(ns);
@@ -41,56 +41,56 @@ class NamespaceController final : public Controller {
   }
 
   Plan plan(const std::string& key, Time now) override {
-    View view;
+    NamespaceView view;
     view.object = namespaces_.get("", key);
     if (!needs_emptying(view.object)) {
-      gathered_.erase(key);
+      live_contents_.erase(key);
       return {};
     }
-    for (const Known& kind : kinds_) {
-      if (kind.informer) view.contents.push_back(Contents{kind.resource, kind.informer->list(key)});
+    for (const KindCache& kind : kinds_) {
+      if (kind.informer) view.contents.push_back(Collection{kind.resource, kind.informer->list(key)});
     }
     if (is_empty(view.contents)) {
-      Plan later;
-      if (!ask_server(key, view, later)) return later;
+      Plan retry;
+      if (!read_live(key, view, retry)) return retry;
     }
     Plan plan = plan_namespace(view, now);
-    for (const Contents& one : view.contents) plan.members += one.items.size();
+    for (const Collection& one : view.contents) plan.members += one.items.size();
     return plan;
   }
 
  private:
-  struct Known {
+  struct KindCache {
     api::Resource resource;
     Informer* informer;
   };
 
-  // Reads every collection past the caches. False while answers are missing.
-  bool ask_server(const std::string& ns, View& view, Plan& later) {
-    auto& gathered = gathered_[ns];
+  // Lists every collection with live reads. Returns false while answers are missing.
+  bool read_live(const std::string& ns, NamespaceView& view, Plan& retry) {
+    auto& live_contents = live_contents_[ns];
     bool complete = true;
-    for (const Known& kind : kinds_) {
-      if (gathered.count(kind.resource)) continue;
+    for (const KindCache& kind : kinds_) {
+      if (live_contents.count(kind.resource)) continue;
       LiveReader::Answer answer = reader_.list(kind.resource, ns, api::uid_of(view.object));
       if (answer.known()) {
-        gathered[kind.resource] = std::move(answer.items);
+        live_contents[kind.resource] = std::move(answer.items);
       } else {
         complete = false;
-        LiveReader::wait(answer, later);
+        LiveReader::requeue_until_known(answer, retry);
       }
     }
     if (!complete) return false;
     view.contents.clear();
-    for (auto& [resource, items] : gathered) view.contents.push_back(Contents{resource, std::move(items)});
+    for (auto& [resource, items] : live_contents) view.contents.push_back(Collection{resource, std::move(items)});
     view.live = true;
-    gathered_.erase(ns);
+    live_contents_.erase(ns);
     return true;
   }
 
   Informer& namespaces_;
-  std::vector<Known> kinds_;
+  std::vector<KindCache> kinds_;
   LiveReader reader_;
-  std::map<std::string, std::map<api::Resource, std::vector<Value>>> gathered_;  // answers so far, by namespace
+  std::map<std::string, std::map<api::Resource, std::vector<Value>>> live_contents_;  // answers so far, by namespace
 };
 
 }  // namespace

@@ -1,5 +1,5 @@
 #pragma once
-// The namespace controller: empties namespaces that are being deleted and lets them go. Keys: names.
+// The namespace controller: deletes the contents of terminating namespaces, then their finalizer. Keys: names.
 
 #include <memory>
 #include <vector>
@@ -9,8 +9,7 @@
 
 namespace berth::controllers::namespaces {
 
-// Give all kinds that can be listed and deleted; cluster-wide ones are passed over. Events are not watched, but
-// deleted.
+// `kinds`: all that can be listed and deleted; cluster-scoped ones are skipped. Events are deleted, but not watched.
 std::unique_ptr<Controller> make_controller(InformerSet& informers, std::vector<DeletableKind> kinds);
 
 }  // namespace berth::controllers::namespaces

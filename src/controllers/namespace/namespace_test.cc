@@ -36,7 +36,7 @@ const Value& condition(const Plan& plan, std::string_view type) {
 }
 
 TEST(NamespacePlanTest, PodsGoFirst) {
-  View view{leaving(), {{kConfigMaps, {thing("ConfigMap", "c")}}, {kPods, {thing("Pod", "p")}}}, false};
+  NamespaceView view{leaving(), {{kConfigMaps, {thing("ConfigMap", "c")}}, {kPods, {thing("Pod", "p")}}}, false};
   Plan plan = plan_namespace(view, kNow);
   ASSERT_EQ(plan.chains.size(), 1u);
   EXPECT_EQ(plan.chains[0][0].resource, kPods);
@@ -55,7 +55,8 @@ TEST(NamespacePlanTest, PodsGoFirst) {
 TEST(NamespacePlanTest, ConditionsNameOnlyWhatStays) {
   Value held = thing("ConfigMap", "held");
   held.mut("metadata").set("finalizers", from(R"(["example.com/hold"])"));
-  View view{leaving(), {{kConfigMaps, {thing("ConfigMap", "c"), held}}, {kServices, {thing("Service", "s")}}}, false};
+  NamespaceView view{
+      leaving(), {{kConfigMaps, {thing("ConfigMap", "c"), held}}, {kServices, {thing("Service", "s")}}}, false};
   Plan plan = plan_namespace(view, kNow);
   EXPECT_EQ(plan.chains.size(), 3u);
   EXPECT_EQ(condition(plan, "NamespaceContentRemaining")["message"].as_string(),
@@ -71,7 +72,7 @@ TEST(NamespacePlanTest, PodsOfASetWithOrderedTeardownAreLeftToIt) {
   set.mut("metadata").set("finalizers", from(R"(["berth.dev/ordered-teardown"])"));
   member.mut("metadata")
       .set("ownerReferences", Value::array({api::controller_reference(set, "apps/v1", "StatefulSet")}));
-  View view{
+  NamespaceView view{
       leaving(), {{kPods, {thing("Pod", "p"), member}}, {kStatefulSets, {set, thing("StatefulSet", "db")}}}, false};
   auto deleted = [&] {
     std::vector<std::string> out;
@@ -89,7 +90,7 @@ TEST(NamespacePlanTest, PodsOfASetWithOrderedTeardownAreLeftToIt) {
 }
 
 TEST(NamespacePlanTest, LetGoOnlyWhenTheServerSaysItIsEmpty) {
-  View view{leaving(), {{kPods, {}}}, false};
+  NamespaceView view{leaving(), {{kPods, {}}}, false};
   EXPECT_TRUE(plan_namespace(view, kNow).empty());
   view.live = true;
   const Plan plan = plan_namespace(view, kNow);
@@ -101,7 +102,7 @@ TEST(NamespacePlanTest, LetGoOnlyWhenTheServerSaysItIsEmpty) {
 }
 
 TEST(NamespacePlanTest, ConditionsBecomeFalseWhenNothingIsLeft) {
-  View view{leaving(), {{kPods, {}}}, true};
+  NamespaceView view{leaving(), {{kPods, {}}}, true};
   const Value text = from(R"([{"type": "NamespaceContentRemaining", "status": "True", "reason": "SomeResourcesRemain",
     "message": "Some resources are remaining: pods. has 1 resource instances", "lastTransitionTime": "2026-01-01T00:00:00Z"}])");
   for (const bool held : {true, false}) {
@@ -160,7 +161,7 @@ TEST(NamespaceTest, EmptiesEverythingOfItsOwn) {
   EXPECT_EQ(api.calls.size(), calls);
 }
 
-// An Event that a finalizer holds: no informer tells when it goes.
+// An Event held by a finalizer: no informer reports its deletion.
 TEST(NamespaceTest, WhatIsHeldIsLookedAtNowAndThen) {
   client::testing::TestRuntime runtime;
   client::testing::FakeApi api{runtime};
@@ -178,7 +179,7 @@ TEST(NamespaceTest, WhatIsHeldIsLookedAtNowAndThen) {
   const std::size_t calls = api.calls.size();
   runtime.advance(60s);
   EXPECT_LE(api.calls.size() - calls, 8u * 3);  // three lists each time
-  // What comes to a watched kind is told at once.
+  // Objects created in a watched kind are deleted at once.
   api.put(kConfigMaps, thing("ConfigMap", "late"));
   runtime.advance(10ms);
   EXPECT_EQ(api.count(kConfigMaps), 0u);

@@ -14,16 +14,17 @@ namespace {
 using namespace api::resources;  // NOLINT
 
 constexpr std::string_view kFinalizer = "kubernetes";
-constexpr Duration kLookAgain = 100ms;  // after deletions that no informer tells of
-constexpr Duration kHeld = 8s;  // where all that is left has been deleted and is held by finalizers; upstream's time
+constexpr Duration kRecheckDeleted = 100ms;  // delay after deleting objects of kinds without informer
+constexpr Duration kRecheckHeld =
+    8s;  // delay while all remaining objects are deleted and held by finalizers; as upstream
 
-// `left`: what this plan does not make go at once.
-Value conditions_of(const Value& object, const std::vector<Contents>& left, Time now) {
+// `left`: the objects that this plan's writes do not remove at once.
+Value conditions_of(const Value& object, const std::vector<Collection>& left, Time now) {
   Value out = object["status"]["conditions"];
   if (out.is_null()) out = Value::array();
   std::vector<std::string> remaining;
   std::map<std::string, int> finalizers;
-  for (const Contents& one : left) {
+  for (const Collection& one : left) {
     if (one.items.empty()) continue;
     remaining.push_back(one.resource.resource + "." + one.resource.group + " has " + std::to_string(one.items.size()) +
                         " resource instances");
@@ -58,10 +59,10 @@ Value conditions_of(const Value& object, const std::vector<Contents>& left, Time
   return out;
 }
 
-// Uids of the sets that end their pods themselves, one after the other: told by the finalizer they hold until then.
-std::set<std::string> orderly_sets(const View& view) {
+// Uids of the sets that delete their pods in order: those with the finalizer of ordered teardown.
+std::set<std::string> ordered_teardown_sets(const NamespaceView& view) {
   std::set<std::string> out;
-  for (const Contents& one : view.contents) {
+  for (const Collection& one : view.contents) {
     if (one.resource != kStatefulSets) continue;
     for (const Value& set : one.items) {
       if (api::has_finalizer(set, api::kOrderedTeardown)) out.emplace(api::uid_of(set));
@@ -82,25 +83,25 @@ bool needs_emptying(const Value& object) {
 
 namespace {
 
-// By others than this controller.
+// True if other finalizers than this controller's hold the namespace.
 bool is_held(const Value& object) {
   return !object["metadata"]["finalizers"].empty() || object["spec"]["finalizers"].size() > 1;
 }
 
 }  // namespace
 
-bool is_empty(const std::vector<Contents>& contents) {
-  return std::all_of(contents.begin(), contents.end(), [](const Contents& one) { return one.items.empty(); });
+bool is_empty(const std::vector<Collection>& contents) {
+  return std::all_of(contents.begin(), contents.end(), [](const Collection& one) { return one.items.empty(); });
 }
 
-Plan plan_namespace(const View& view, Time now) {
+Plan plan_namespace(const NamespaceView& view, Time now) {
   Plan plan;
   const Value& object = view.object;
   if (!needs_emptying(object)) return plan;
   if (is_empty(view.contents)) {
     if (!view.live) return plan;
-    // Seen only where the namespace stays for somebody else's finalizer, or where what is there is not true any more.
-    // The namespace is released when that has been written.
+    // Write conditions only if the namespace stays for another finalizer, or if the present ones are outdated. The
+    // finalizer is removed by the plan after that.
     if (is_held(object) || !object["status"]["conditions"].empty()) {
       if (Value conditions = conditions_of(object, {}, now); conditions != object["status"]["conditions"]) {
         Value status = Value::object({{"phase", "Terminating"}, {"conditions", std::move(conditions)}});
@@ -119,19 +120,19 @@ Plan plan_namespace(const View& view, Time now) {
     plan.add(std::move(action));
     return plan;
   }
-  const std::set<std::string> orderly = orderly_sets(view);
+  const std::set<std::string> ordered_sets = ordered_teardown_sets(view);
   bool pods = false;
-  for (const Contents& one : view.contents) pods = pods || (one.resource == kPods && !one.items.empty());
-  std::vector<Contents> left;
-  for (const Contents& one : view.contents) {
-    left.push_back(Contents{one.resource, {}});
+  for (const Collection& one : view.contents) pods = pods || (one.resource == kPods && !one.items.empty());
+  std::vector<Collection> left;
+  for (const Collection& one : view.contents) {
+    left.push_back(Collection{one.resource, {}});
     for (const Value& item : one.items) {
-      const bool now_its_turn = !pods ||
-                                (one.resource == kPods && !orderly.contains(api::controller_of(item)["uid"].str())) ||
-                                (one.resource == kStatefulSets && orderly.contains(std::string(api::uid_of(item))));
-      const bool removed = now_its_turn && !api::is_terminating(item);
+      const bool may_delete_now =
+          !pods || (one.resource == kPods && !ordered_sets.contains(api::controller_of(item)["uid"].str())) ||
+          (one.resource == kStatefulSets && ordered_sets.contains(std::string(api::uid_of(item))));
+      const bool removed = may_delete_now && !api::is_terminating(item);
       if (removed) plan.add(remove(one.resource, item, -1, "Background"));
-      // Pods take their time, and what has finalizers waits for others.
+      // Pods terminate slowly, and objects with finalizers wait for other controllers.
       if (!removed || one.resource == kPods || !item["metadata"]["finalizers"].empty())
         left.back().items.push_back(item);
     }
@@ -141,9 +142,9 @@ Plan plan_namespace(const View& view, Time now) {
     Value status = Value::object({{"phase", "Terminating"}, {"conditions", std::move(conditions)}});
     plan.then.push_back(patch_status(kNamespaces, object, Value::object({{"status", std::move(status)}})));
   }
-  // Informers tell of the kinds that are watched. Of the others, what was deleted just now is looked for soon, and what
-  // only waits now and then.
-  if (view.live) plan.requeue_after(plan.chains.empty() ? kHeld : kLookAgain);
+  // Informers report deletions of watched kinds. Other kinds are listed again: soon after this plan deleted objects,
+  // rarely while they only wait.
+  if (view.live) plan.requeue_after(plan.chains.empty() ? kRecheckHeld : kRecheckDeleted);
   return plan;
 }
 

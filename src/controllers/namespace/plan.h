@@ -1,7 +1,7 @@
 #pragma once
-// What a namespace that is being deleted needs next: its contents deleted, pods before everything else (those of a set
-// with ordered teardown by deleting the set), its conditions, and, once the server itself says that nothing is left,
-// its finalizer taken. Pure.
+// The plan of a terminating namespace: deletes its contents, pods before everything else (those of a set with ordered
+// teardown by deleting the set), writes its conditions, and removes its finalizer once a live read found no contents.
+// Pure.
 
 #include <vector>
 
@@ -9,21 +9,21 @@
 
 namespace berth::controllers::namespaces {
 
-struct Contents {
+struct Collection {
   api::Resource resource;
   std::vector<Value> items;
 };
 
-struct View {
-  Value object;                    // the Namespace, or null
-  std::vector<Contents> contents;  // of every namespaced kind
-  bool live = false;               // `contents` was read past the caches
+struct NamespaceView {
+  Value object;                      // the Namespace, or null
+  std::vector<Collection> contents;  // of every namespaced kind
+  bool live = false;                 // `contents` comes from live reads
 };
 
-// The namespace is leaving and still ours to empty.
+// True if the namespace is terminating and still has this controller's finalizer.
 bool needs_emptying(const Value& object);
-bool is_empty(const std::vector<Contents>& contents);
+bool is_empty(const std::vector<Collection>& contents);
 
-Plan plan_namespace(const View& view, Time now);
+Plan plan_namespace(const NamespaceView& view, Time now);
 
 }  // namespace berth::controllers::namespaces

@@ -16,7 +16,7 @@ constexpr std::string_view kLeaseNamespace = "kube-node-lease";
 
 class HealthController final : public Controller {
  public:
-  HealthController(InformerSet& informers, Config config)
+  HealthController(InformerSet& informers, NodeHealthConfig config)
       : config_(config),
         runtime_(informers.runtime()),
         nodes_(informers.get(kNodes)),
@@ -27,17 +27,17 @@ class HealthController final : public Controller {
   std::string name() const override { return "node-health"; }
   std::string component() const override { return "node-controller"; }
 
-  std::vector<Watching> watches() override {
-    std::vector<Watching> out;
+  std::vector<WatchedCollection> watches() override {
+    std::vector<WatchedCollection> out;
     out.push_back(watch_mapped(nodes_, [this](const Value& before, const Value& after, Keys& keys) {
       if (after.is_null()) {
-        heard_.erase(std::string(api::name_of(before)));
-        known_.erase(std::string(api::name_of(before)));
+        heartbeats_.erase(std::string(api::name_of(before)));
+        planned_.erase(std::string(api::name_of(before)));
         return;
       }
       const Value& beat = api::condition_of(after, "Ready")["lastHeartbeatTime"];
       if (before.is_null() || beat != api::condition_of(before, "Ready")["lastHeartbeatTime"])
-        hear(api::name_of(after));
+        record_heartbeat(api::name_of(after));
       if (before.is_null() || before["spec"] != after["spec"] || statuses(before) != statuses(after))
         keys.emplace_back(api::name_of(after));
     }));
@@ -45,7 +45,7 @@ class HealthController final : public Controller {
       if (after.is_null() || api::namespace_of(after) != kLeaseNamespace) return;
       if (!before.is_null() && before["spec"]["renewTime"] == after["spec"]["renewTime"]) return;
       // Ignore a mere renewal: the armed timer reads the time of the last one when it fires.
-      if (hear(api::name_of(after))) keys.emplace_back(api::name_of(after));
+      if (record_heartbeat(api::name_of(after))) keys.emplace_back(api::name_of(after));
     }));
     return out;
   }
@@ -54,9 +54,9 @@ class HealthController final : public Controller {
     HealthView view;
     view.node = nodes_.get("", key);
     if (view.node.is_null()) return {};
-    auto [at, fresh] = heard_.try_emplace(key, runtime_.monotonic());
+    auto [at, fresh] = heartbeats_.try_emplace(key, runtime_.monotonic());
     view.silent = runtime_.monotonic() - at->second;
-    view.unknown = known_.insert(key).second;
+    view.unknown = planned_.insert(key).second;
     if (view.silent >= config_.grace) view.pods = pods_.by_index(index::kNode, key);
     Plan plan = plan_health(view, config_, now);
     plan.members = view.pods.size();
@@ -64,9 +64,9 @@ class HealthController final : public Controller {
   }
 
  private:
-  // Whether it had been silent for too long.
-  bool hear(std::string_view node) {
-    auto [at, fresh] = heard_.try_emplace(std::string(node), runtime_.monotonic());
+  // Records a heartbeat. Returns true if the node had been silent for the grace period.
+  bool record_heartbeat(std::string_view node) {
+    auto [at, fresh] = heartbeats_.try_emplace(std::string(node), runtime_.monotonic());
     const bool late = runtime_.monotonic() - at->second >= config_.grace;
     at->second = runtime_.monotonic();
     return late;
@@ -77,13 +77,13 @@ class HealthController final : public Controller {
     return out;
   }
 
-  Config config_;
+  NodeHealthConfig config_;
   Runtime& runtime_;
   Informer& nodes_;
   Informer& leases_;
   Informer& pods_;
-  std::map<std::string, Duration> heard_;  // monotonic time of each node's last sign of life
-  std::set<std::string> known_;            // planned for before
+  std::map<std::string, Duration> heartbeats_;  // monotonic time of each node's last heartbeat
+  std::set<std::string> planned_;               // nodes that were planned before
 };
 
 // --- Eviction
@@ -104,10 +104,10 @@ class EvictionController final : public Controller {
   std::string name() const override { return "taint-eviction"; }
   std::string component() const override { return "taint-eviction-controller"; }
 
-  std::vector<Watching> watches() override {
-    std::vector<Watching> out;
+  std::vector<WatchedCollection> watches() override {
+    std::vector<WatchedCollection> out;
     out.push_back(watch_mapped(nodes_, [this](const Value& before, const Value& after, Keys& keys) {
-      note_taints(after.is_null() ? before : after, after["spec"]["taints"]);
+      record_taints(after.is_null() ? before : after, after["spec"]["taints"]);
       if (!has_no_execute(after)) return;
       if (before.is_null() || before["spec"]["taints"] != after["spec"]["taints"])
         keys.emplace_back(api::name_of(after));
@@ -132,20 +132,20 @@ class EvictionController final : public Controller {
   }
 
  private:
-  // Keeps the times of taints that are still there.
-  void note_taints(const Value& node, const Value& taints) {
+  // Retains the first-seen times of taints that are still present.
+  void record_taints(const Value& node, const Value& taints) {
     const std::string name(api::name_of(node));
-    std::map<std::string, Time> had = std::move(seen_[name]), has;
+    std::map<std::string, Time> old_times = std::move(seen_[name]), new_times;
     for (const Value& taint : taints) {
       if (taint["effect"].as_string() != kNoExecute) continue;
       const std::string key = taint_key(taint);
-      const auto known = had.find(key);
-      has[key] = known == had.end() ? runtime_.now() : known->second;
+      const auto known = old_times.find(key);
+      new_times[key] = known == old_times.end() ? runtime_.now() : known->second;
     }
-    if (has.empty()) {
+    if (new_times.empty()) {
       seen_.erase(name);
     } else {
-      seen_[name] = std::move(has);
+      seen_[name] = std::move(new_times);
     }
   }
 
@@ -157,14 +157,14 @@ class EvictionController final : public Controller {
 
 }  // namespace
 
-std::unique_ptr<Controller> make_health_controller(InformerSet& informers, Config config) {
+std::unique_ptr<Controller> make_health_controller(InformerSet& informers, NodeHealthConfig config) {
   return std::make_unique<HealthController>(informers, config);
 }
 std::unique_ptr<Controller> make_eviction_controller(InformerSet& informers) {
   return std::make_unique<EvictionController>(informers);
 }
 
-std::vector<std::unique_ptr<Controller>> make_controllers(InformerSet& informers, Config config) {
+std::vector<std::unique_ptr<Controller>> make_controllers(InformerSet& informers, NodeHealthConfig config) {
   std::vector<std::unique_ptr<Controller>> out;
   out.push_back(make_health_controller(informers, config));
   out.push_back(make_eviction_controller(informers));

@@ -1,5 +1,5 @@
 #pragma once
-// The node controllers: health and taints, and eviction by taints. Each lets plan.h decide.
+// The node controllers: health and taints, and eviction by taints. Both plan with plan.h.
 
 #include <memory>
 #include <vector>
@@ -9,13 +9,13 @@
 
 namespace berth::controllers::node {
 
-// Keys: node names. Counts a node's silence from what it has seen itself, so after a restart of the controller every
-// node counts as having just answered.
-std::unique_ptr<Controller> make_health_controller(InformerSet& informers, Config config = {});
+// Keys: node names. Measures a node's silence from heartbeats that it has seen itself: after a restart every node
+// counts as having just sent one.
+std::unique_ptr<Controller> make_health_controller(InformerSet& informers, NodeHealthConfig config = {});
 // Keys: node names.
 std::unique_ptr<Controller> make_eviction_controller(InformerSet& informers);
 
 // Both.
-std::vector<std::unique_ptr<Controller>> make_controllers(InformerSet& informers, Config config = {});
+std::vector<std::unique_ptr<Controller>> make_controllers(InformerSet& informers, NodeHealthConfig config = {});
 
 }  // namespace berth::controllers::node

@@ -42,7 +42,7 @@ TEST(TaintsTest, FollowConditionsAndCordonAndLeaveOthersAlone) {
       {"key":"node.kubernetes.io/not-ready","effect":"NoExecute"},
       {"key":"node.kubernetes.io/unreachable","effect":"NoExecute","timeAdded":"2026-01-01T00:00:00Z"}])"));
   std::string out;
-  for (const Value& taint : wanted_taints(node, kNow)) {
+  for (const Value& taint : desired_taints(node, kNow)) {
     out += taint["key"].str() + ":" + taint["effect"].str() + "@" + taint["timeAdded"].str() + " ";
   }
   EXPECT_EQ(
@@ -53,24 +53,25 @@ TEST(TaintsTest, FollowConditionsAndCordonAndLeaveOthersAlone) {
 
 TEST(TaintsTest, HowLongAPodMayStay) {
   const Value taint = from(R"({"key":"k","effect":"NoExecute"})");
-  EXPECT_EQ(may_stay(make_pod("a"), taint), Duration::zero());
-  EXPECT_EQ(may_stay(make_pod("a", R"([{"operator":"Exists"}])"), taint), std::nullopt);
-  // The first that matches counts.
+  EXPECT_EQ(tolerated_for(make_pod("a"), taint), Duration::zero());
+  EXPECT_EQ(tolerated_for(make_pod("a", R"([{"operator":"Exists"}])"), taint), std::nullopt);
+  // The first matching toleration counts.
   EXPECT_EQ(
-      may_stay(
+      tolerated_for(
           make_pod(
               "a",
               R"([{"key":"k","operator":"Exists","tolerationSeconds":300},{"key":"k","operator":"Exists","tolerationSeconds":20}])"),
           taint),
       Duration(300s));
-  EXPECT_EQ(may_stay(make_pod("a", R"([{"operator":"Exists"},{"key":"k","operator":"Exists","tolerationSeconds":20}])"),
-                     taint),
-            std::nullopt);
-  EXPECT_EQ(may_stay(make_pod("a", R"([{"key":"k","operator":"Exists","tolerationSeconds":-1}])"), taint),
-            Duration::zero());
   EXPECT_EQ(
-      may_stay(make_pod("a", R"([{"key":"k","operator":"Exists","tolerationSeconds":9223372036854775807}])"), taint),
-      Duration(std::chrono::seconds(INT32_MAX)));
+      tolerated_for(make_pod("a", R"([{"operator":"Exists"},{"key":"k","operator":"Exists","tolerationSeconds":20}])"),
+                    taint),
+      std::nullopt);
+  EXPECT_EQ(tolerated_for(make_pod("a", R"([{"key":"k","operator":"Exists","tolerationSeconds":-1}])"), taint),
+            Duration::zero());
+  EXPECT_EQ(tolerated_for(make_pod("a", R"([{"key":"k","operator":"Exists","tolerationSeconds":9223372036854775807}])"),
+                          taint),
+            Duration(std::chrono::seconds(INT32_MAX)));
 }
 
 TEST(HealthPlanTest, ANewNodeIsAnnounced) {
@@ -86,8 +87,8 @@ TEST(HealthPlanTest, ANewNodeIsAnnounced) {
 TEST(HealthPlanTest, SilenceMakesUnknownThenTaintsAndUnreadyPods) {
   HealthView view{make_node(), {make_pod("a")}, 10s};
   EXPECT_TRUE(plan_health(view, {}, kNow).empty());
-  EXPECT_EQ(plan_health(view, {}, kNow).requeue_delay, Config{}.grace - 10s);
-  view.silent = Config{}.grace;
+  EXPECT_EQ(plan_health(view, {}, kNow).requeue_delay, NodeHealthConfig{}.grace - 10s);
+  view.silent = NodeHealthConfig{}.grace;
   Plan plan = plan_health(view, {}, kNow);
   ASSERT_EQ(plan.first.size(), 1u);
   const Value& conditions = plan.first[0].object["status"]["conditions"];
@@ -99,7 +100,7 @@ TEST(HealthPlanTest, SilenceMakesUnknownThenTaintsAndUnreadyPods) {
   ASSERT_EQ(plan.chains.size(), 2u);
   EXPECT_EQ(plan.chains[0][0].object["spec"]["taints"].size(), 2u);
   EXPECT_EQ(plan.chains[1][0].object["status"]["conditions"][0]["status"].as_string(), "False");
-  // It answers again: the agent says Ready, the taints go.
+  // The agent posts Ready again: the taints are removed.
   view.node = make_node();
   view.node.mut("spec").set("taints", plan.chains[0][0].object["spec"]["taints"]);
   view.silent = 0s;
@@ -140,7 +141,8 @@ TEST(EvictionPlanTest, AnUndatedTaintCountsFromWhenItWasSeenAndALaterPodFromWhen
   view.pods = {make_pod("new", five)};
   view.pods[0].mut("metadata").set("creationTimestamp", format_time(kNow + 60s));
   EXPECT_EQ(plan_eviction(view, kNow + 60s).requeue_delay, Duration(5s));
-  // So does one on a node that has had a dated taint for long: evicted at once, it would be made and evicted for ever.
+  // Also on a node that has long had a dated taint: if it were evicted at once, its owner would create it again for
+  // ever.
   view.node.mut("spec").mut("taints").mut(std::size_t{0}).set("timeAdded", "2026-01-01T00:00:00Z");
   EXPECT_EQ(plan_eviction(view, kNow + 60s).requeue_delay, Duration(5s));
   EXPECT_EQ(plan_eviction(view, kNow + 65s).chains.size(), 1u);
@@ -170,7 +172,7 @@ TEST(NodeControllersTest, AHandMadeTaintEvictsInTime) {
   api.put(kNodes, node);
   for (int i = 0; i < 4; ++i) {
     runtime.advance(1s);
-    // What else the node says, and another taint, do not start the time again.
+    // Other changes of the node, and another taint, do not restart the time.
     node.mut("metadata").mut("labels").set("tick", std::to_string(i));
     if (i == 2) node.mut("spec").mut("taints").push(from(R"({"key":"soft","effect":"NoSchedule"})"));
     api.put(kNodes, node);
@@ -197,7 +199,7 @@ TEST(NodeControllersTest, ALeaseKeepsANodeAliveAndItsEndEvicts) {
   runtime.advance(60s);
   EXPECT_EQ(api::condition_of(api.read(kNodes, {"", "n1"}), "Ready")["status"].as_string(), "Unknown");
   EXPECT_EQ(api.count(kPods), 0u);
-  // It is back: the agent writes its status, the taints go.
+  // The agent writes its status again: the taints are removed.
   Value node = api.read(kNodes, {"", "n1"});
   EXPECT_EQ(node["spec"]["taints"].size(), 2u);
   node.set("status", make_node()["status"]);

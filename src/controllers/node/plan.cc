@@ -14,7 +14,7 @@ using namespace api::resources;  // NOLINT
 
 Value in_status(Value status) { return Value::object({{"status", std::move(status)}}); }
 
-// The conditions of a node that nobody hears from, or null where they say so already.
+// The conditions of a node without heartbeats; null if they are Unknown already.
 Value silent_conditions(const Value& node, Time now) {
   Value conditions = node["status"]["conditions"];
   bool changed = false;
@@ -29,8 +29,8 @@ Value silent_conditions(const Value& node, Time now) {
   return changed ? conditions : Value();
 }
 
-void settle_taints(const Value& node, Time now, Plan& plan) {
-  const Value wanted = wanted_taints(node, now);
+void sync_taints(const Value& node, Time now, Plan& plan) {
+  const Value wanted = desired_taints(node, now);
   const Value& have = node["spec"]["taints"];
   if (wanted == have || (wanted.empty() && have.empty())) return;
   Value change = Value::object({{"spec", Value::object({{"taints", wanted.empty() ? Value() : wanted}})}});
@@ -39,7 +39,7 @@ void settle_taints(const Value& node, Time now, Plan& plan) {
 
 }  // namespace
 
-Plan plan_health(const HealthView& view, const Config& config, Time now) {
+Plan plan_health(const HealthView& view, const NodeHealthConfig& config, Time now) {
   Plan plan;
   const Value& node = view.node;
   if (node.is_null()) return plan;
@@ -54,9 +54,9 @@ Plan plan_health(const HealthView& view, const Config& config, Time now) {
     action.succeeded(node, kNormal, "NodeNotReady",
                      "Node " + std::string(api::name_of(node)) + " status is now: NodeNotReady");
     plan.first.push_back(std::move(action));
-    return plan;  // taints and pods follow from the conditions
+    return plan;  // the next plan derives taints and pods from the conditions
   }
-  settle_taints(node, now, plan);
+  sync_taints(node, now, plan);
   if (!silent) return plan;
   for (const Value& pod : view.pods) {
     if (!api::is_pod_ready(pod) || api::is_pod_terminal(pod)) continue;
@@ -73,13 +73,13 @@ std::string taint_key(const Value& taint) {
 
 namespace {
 
-// When the pod has to leave; nothing: never.
-std::optional<Time> leaves_at(const Value& pod, const EvictionView& view, Time now) {
+// When the pod must be evicted; empty: never.
+std::optional<Time> evict_at(const Value& pod, const EvictionView& view, Time now) {
   const auto made = parse_time(pod["metadata"]["creationTimestamp"].as_string());
   std::optional<Time> earliest;
   for (const Value& taint : view.node["spec"]["taints"]) {
     if (taint["effect"].as_string() != kNoExecute) continue;
-    const auto stay = may_stay(pod, taint);
+    const auto stay = tolerated_for(pod, taint);
     if (!stay) continue;
     if (*stay == Duration::zero()) return now;
     const auto added = parse_time(taint["timeAdded"].as_string());
@@ -97,7 +97,7 @@ Plan plan_eviction(const EvictionView& view, Time now) {
   Plan plan;
   for (const Value& pod : view.pods) {
     if (api::is_terminating(pod)) continue;
-    const auto at = leaves_at(pod, view, now);
+    const auto at = evict_at(pod, view, now);
     if (!at) continue;
     if (*at > now) {
       plan.requeue_after(*at - now);

@@ -1,5 +1,5 @@
 #pragma once
-// Nodes that stop answering, and what becomes of their pods. Pure.
+// Nodes without heartbeats, and their pods. Pure.
 
 #include <map>
 #include <string>
@@ -9,30 +9,32 @@
 
 namespace berth::controllers::node {
 
-struct Config {
-  Duration grace = 50s;  // without a sign of life, before a node counts as unreachable; upstream's default since 1.32
+struct NodeHealthConfig {
+  // time without a heartbeat after which a node counts as unreachable; upstream's default since 1.32
+  Duration grace = 50s;
 };
 
-// --- Health: a silent node's conditions become Unknown, its pods not ready; taints follow the conditions.
+// --- Health: the conditions of a silent node become Unknown, its pods not ready; taints follow the conditions.
 
 struct HealthView {
-  Value node;               // null: there is none
+  Value node;               // null: the node does not exist
   std::vector<Value> pods;  // on it
-  Duration silent{};        // since its last sign of life (a renewed Lease, a posted status)
-  bool unknown = false;     // never looked at before
+  Duration silent{};        // since its last heartbeat (a renewed Lease, a posted status)
+  bool unknown = false;     // not planned before
 };
-Plan plan_health(const HealthView& view, const Config& config, Time now);
+Plan plan_health(const HealthView& view, const NodeHealthConfig& config, Time now);
 
-// --- Eviction: pods leave a node with NoExecute taints once they do not tolerate them (any more).
+// --- Eviction: pods that do not tolerate a NoExecute taint of their node are deleted, at the end of their
+// tolerationSeconds.
 
-// A pod's time runs from when it met the taint: when that was added, or, where nobody wrote that down, first seen; for
-// a pod that came later, from when the pod was made.
+// Map key of a taint. A pod's tolerationSeconds start at the taint's timeAdded, or if that is missing when the
+// controller first saw the taint; for a pod created later, at the pod's creation.
 std::string taint_key(const Value& taint);
 
 struct EvictionView {
   Value node;
   std::vector<Value> pods;           // on it
-  std::map<std::string, Time> seen;  // when each taint of the node, by taint_key(), was first seen
+  std::map<std::string, Time> seen;  // when each taint of the node was first seen, by taint_key()
 };
 Plan plan_eviction(const EvictionView& view, Time now);
 

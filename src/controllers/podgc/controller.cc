@@ -14,7 +14,7 @@ using namespace api::resources;  // NOLINT
 
 class LostController final : public Controller {
  public:
-  LostController(InformerSet& informers, Config config)
+  LostController(InformerSet& informers, PodGcConfig config)
       : config_(config),
         runtime_(informers.runtime()),
         nodes_(informers.get(kNodes)),
@@ -25,8 +25,8 @@ class LostController final : public Controller {
   std::string name() const override { return "pod-garbage-collector"; }
   std::string component() const override { return "pod-garbage-collector"; }
 
-  std::vector<Watching> watches() override {
-    std::vector<Watching> out;
+  std::vector<WatchedCollection> watches() override {
+    std::vector<WatchedCollection> out;
     out.push_back(watch_mapped(nodes_, [this](const Value& before, const Value& after, Keys& keys) {
       if (!after.is_null()) missing_.erase(std::string(api::name_of(after)));
       const bool out_now = is_out_of_service(after) && !is_out_of_service(before);
@@ -39,8 +39,8 @@ class LostController final : public Controller {
       if (after.is_null()) return;
       const std::string_view name = after["spec"]["nodeName"].as_string();
       const Value& node = nodes_.get("", name);
-      const bool leaving = api::is_terminating(after);
-      const bool lost = name.empty() ? leaving : node.is_null() || (leaving && is_out_of_service(node));
+      const bool is_deleted = api::is_terminating(after);
+      const bool lost = name.empty() ? is_deleted : node.is_null() || (is_deleted && is_out_of_service(node));
       if (lost) keys.push_back(key_of(after));
     }));
     return out;
@@ -60,29 +60,30 @@ class LostController final : public Controller {
     if (needs_live_node(view, config_)) {
       const LiveReader::Answer answer = reader_.get(kNodes, api::Name{"", node}, api::uid_of(view.pod));
       if (!answer.known()) {
-        Plan later;
-        LiveReader::wait(answer, later);
-        return later;
+        Plan retry;
+        LiveReader::requeue_until_known(answer, retry);
+        return retry;
       }
-      view.live = answer.items.empty() ? LostView::Live::kGone : LostView::Live::kThere;
+      view.live_node = answer.items.empty() ? LostView::LiveNode::kGone : LostView::LiveNode::kThere;
     }
     return plan_lost(view, config_, now);
   }
-  Value subject(const std::string& key, const Informer&) const override { return pods_.get(name_of_key(key)); }
+  Value object_of_key(const std::string& key, const Informer&) const override { return pods_.get(name_of_key(key)); }
 
  private:
-  // A pod made for a node that is missing already is given the whole quarantine: its owner makes the next one at once.
+  // A pod created for a node that is missing already gets the complete quarantine: its owner would otherwise replace it
+  // in a loop.
   static Duration age_of(const Value& pod, Time now) {
     const auto made = parse_time(pod["metadata"]["creationTimestamp"].as_string());
     return made.ok() ? std::max<Duration>(now - made.value(), Duration::zero()) : Duration::max();
   }
 
-  Config config_;
+  PodGcConfig config_;
   Runtime& runtime_;
   Informer& nodes_;
   Informer& pods_;
   LiveReader reader_;
-  std::map<std::string, Duration> missing_;  // since when pods were seen to name a node that is not there
+  std::map<std::string, Duration> missing_;  // by node: since when pods name it and the cache lacks it
 };
 
 // --- Pods that have ended
@@ -95,14 +96,14 @@ void by_end(const Value& pod, std::vector<std::string>& keys) {
 
 class EndedController final : public Controller {
  public:
-  EndedController(InformerSet& informers, Config config) : config_(config), pods_(informers.get(kPods)) {
+  EndedController(InformerSet& informers, PodGcConfig config) : config_(config), pods_(informers.get(kPods)) {
     pods_.add_index(kEnded, by_end);
   }
   std::string name() const override { return "ended-pods"; }
   std::string component() const override { return "pod-garbage-collector"; }
 
-  std::vector<Watching> watches() override {
-    std::vector<Watching> out;
+  std::vector<WatchedCollection> watches() override {
+    std::vector<WatchedCollection> out;
     out.push_back(watch_mapped(pods_, [this](const Value& before, const Value& after, Keys& keys) {
       const bool ended =
           !after.is_null() && api::is_pod_terminal(after) && (before.is_null() || !api::is_pod_terminal(before));
@@ -116,23 +117,23 @@ class EndedController final : public Controller {
     plan.members = pods_.count_by_index(kEnded, kEnded);
     return plan;
   }
-  Value subject(const std::string&, const Informer&) const override { return {}; }
+  Value object_of_key(const std::string&, const Informer&) const override { return {}; }
 
  private:
-  Config config_;
+  PodGcConfig config_;
   Informer& pods_;
 };
 
 }  // namespace
 
-std::unique_ptr<Controller> make_lost_controller(InformerSet& informers, Config config) {
+std::unique_ptr<Controller> make_lost_controller(InformerSet& informers, PodGcConfig config) {
   return std::make_unique<LostController>(informers, config);
 }
-std::unique_ptr<Controller> make_ended_controller(InformerSet& informers, Config config) {
+std::unique_ptr<Controller> make_ended_controller(InformerSet& informers, PodGcConfig config) {
   return std::make_unique<EndedController>(informers, config);
 }
 
-std::vector<std::unique_ptr<Controller>> make_controllers(InformerSet& informers, Config config) {
+std::vector<std::unique_ptr<Controller>> make_controllers(InformerSet& informers, PodGcConfig config) {
   std::vector<std::unique_ptr<Controller>> out;
   out.push_back(make_lost_controller(informers, config));
   out.push_back(make_ended_controller(informers, config));

@@ -1,6 +1,6 @@
 #pragma once
-// Garbage collection of pods: those whose node is gone or out of service, those deleted before they had one, and the
-// oldest of those that have ended. plan.h decides.
+// Garbage collection of pods: those whose node is gone or out of service, those deleted before they had a node, and the
+// oldest ended ones. Both controllers plan with plan.h.
 
 #include <memory>
 #include <vector>
@@ -11,11 +11,11 @@
 namespace berth::controllers::podgc {
 
 // Keys: pods.
-std::unique_ptr<Controller> make_lost_controller(InformerSet& informers, Config config = {});
+std::unique_ptr<Controller> make_lost_controller(InformerSet& informers, PodGcConfig config = {});
 // One key: all pods that have ended.
-std::unique_ptr<Controller> make_ended_controller(InformerSet& informers, Config config = {});
+std::unique_ptr<Controller> make_ended_controller(InformerSet& informers, PodGcConfig config = {});
 
 // Both.
-std::vector<std::unique_ptr<Controller>> make_controllers(InformerSet& informers, Config config = {});
+std::vector<std::unique_ptr<Controller>> make_controllers(InformerSet& informers, PodGcConfig config = {});
 
 }  // namespace berth::controllers::podgc

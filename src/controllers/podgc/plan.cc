@@ -10,13 +10,13 @@ namespace {
 
 using namespace api::resources;  // NOLINT
 
-// At once, whatever the agent thinks.
-Plan forget(const Value& pod, Time now, bool tell) {
+// Deletes with grace period 0, without the agent.
+Plan delete_pod(const Value& pod, Time now, bool is_disruption) {
   std::vector<Action> chain;
   if (!api::is_pod_terminal(pod)) {
-    chain.push_back(tell ? pod_condition(pod, "DisruptionTarget", "True", "DeletionByPodGC",
-                                         "PodGC: node no longer exists", now, "Failed")
-                         : pod_condition(pod, "", "", "", "", now, "Failed"));
+    chain.push_back(is_disruption ? pod_condition(pod, "DisruptionTarget", "True", "DeletionByPodGC",
+                                                  "PodGC: node no longer exists", now, "Failed")
+                                  : pod_condition(pod, "", "", "", "", now, "Failed"));
   }
   chain.push_back(remove(kPods, pod, 0));
   Plan plan;
@@ -26,7 +26,7 @@ Plan forget(const Value& pod, Time now, bool tell) {
 
 }  // namespace
 
-bool needs_live_node(const LostView& view, const Config& config) {
+bool needs_live_node(const LostView& view, const PodGcConfig& config) {
   return !view.pod["spec"]["nodeName"].as_string().empty() && view.node.is_null() &&
          view.node_missing >= config.quarantine;
 }
@@ -39,21 +39,21 @@ bool is_out_of_service(const Value& node) {
   });
 }
 
-Plan plan_lost(const LostView& view, const Config& config, Time now) {
+Plan plan_lost(const LostView& view, const PodGcConfig& config, Time now) {
   Plan plan;
   const Value& pod = view.pod;
   if (pod.is_null()) return plan;
-  const bool leaving = api::is_terminating(pod);
-  if (pod["spec"]["nodeName"].as_string().empty()) return leaving ? forget(pod, now, false) : plan;
-  if (!view.node.is_null()) return leaving && is_out_of_service(view.node) ? forget(pod, now, false) : plan;
+  const bool is_deleted = api::is_terminating(pod);
+  if (pod["spec"]["nodeName"].as_string().empty()) return is_deleted ? delete_pod(pod, now, false) : plan;
+  if (!view.node.is_null()) return is_deleted && is_out_of_service(view.node) ? delete_pod(pod, now, false) : plan;
   if (view.node_missing < config.quarantine) {
     plan.requeue_after(config.quarantine - view.node_missing);
     return plan;
   }
-  return view.live == LostView::Live::kGone ? forget(pod, now, true) : plan;
+  return view.live_node == LostView::LiveNode::kGone ? delete_pod(pod, now, true) : plan;
 }
 
-Plan plan_ended(std::vector<Value> ended, const Config& config) {
+Plan plan_ended(std::vector<Value> ended, const PodGcConfig& config) {
   Plan plan;
   if (config.ended_kept == 0 || ended.size() <= config.ended_kept) return plan;
   auto rank = [](const Value& pod) {

@@ -1,11 +1,11 @@
 #pragma once
-// Pods that nobody else will end. Pure. The rules are Kubernetes':
-//   * A pod on a node that has been missing for the quarantine, and that the server does not know either, is marked Failed
-//     with the condition DisruptionTarget and deleted. One that was made for it later has the quarantine to itself.
-//   * A pod that is being deleted and has no node is deleted at once: no agent will ever confirm its end.
-//   * So is one on a node that is not ready and has the taint node.kubernetes.io/out-of-service: its owner vouches that
-//     nothing runs there any more.
-//   * Of the pods that have ended only so many are kept: evicted ones go first, then the oldest.
+// Pods that no other component deletes. Pure. The rules are Kubernetes':
+//   * A pod on a node that has been missing for `quarantine`, confirmed by a live read, is marked Failed with the
+//     condition DisruptionTarget and deleted. A pod created later for that node gets the complete quarantine.
+//   * A pod that is being deleted and has no node is deleted at once: no agent will confirm its end.
+//   * A pod that is being deleted, on a node that is not ready and has the taint node.kubernetes.io/out-of-service, is
+//     deleted at once: with the taint an administrator asserts that nothing runs there.
+//   * At most `ended_kept` ended pods are retained: evicted ones are deleted first, then the oldest.
 
 #include <vector>
 
@@ -13,24 +13,24 @@
 
 namespace berth::controllers::podgc {
 
-struct Config {
-  Duration quarantine = 40s;       // a node must be missing, before its pods are taken for lost
-  std::size_t ended_kept = 12500;  // pods that have ended
+struct PodGcConfig {
+  Duration quarantine = 40s;       // how long a node must be missing before its pods count as lost
+  std::size_t ended_kept = 12500;  // number of ended pods to retain
 };
 
 struct LostView {
-  Value pod;                // null: there is none
-  Value node;               // that it is on, as cached; null: there is none
-  Duration node_missing{};  // for how long the cache has not had it while the pod was there
-  enum class Live { kNotAsked, kThere, kGone } live = Live::kNotAsked;
+  Value pod;                // null: the pod does not exist
+  Value node;               // of the pod, as cached; null: none
+  Duration node_missing{};  // how long the cache has lacked the node while the pod existed
+  enum class LiveNode { kNotRead, kThere, kGone } live_node = LiveNode::kNotRead;
 };
-// The server itself has to be asked for the node now.
-bool needs_live_node(const LostView& view, const Config& config);
-Plan plan_lost(const LostView& view, const Config& config, Time now);
+// True if the node must be looked up with a live read.
+bool needs_live_node(const LostView& view, const PodGcConfig& config);
+Plan plan_lost(const LostView& view, const PodGcConfig& config, Time now);
 
 bool is_out_of_service(const Value& node);
 
 // `ended`: all pods that have ended, in any order.
-Plan plan_ended(std::vector<Value> ended, const Config& config);
+Plan plan_ended(std::vector<Value> ended, const PodGcConfig& config);
 
 }  // namespace berth::controllers::podgc

@@ -20,7 +20,7 @@ Value make_pod(const std::string& name, const char* phase = "Running") {
   pod.mut("status").set("phase", phase);
   return pod;
 }
-Value leaving(Value pod) {
+Value is_deleted(Value pod) {
   pod.mut("metadata").set("deletionTimestamp", "2026-01-01T00:00:00Z");
   return pod;
 }
@@ -45,9 +45,9 @@ TEST(PodGcPlan, OnlyPodsOfNodesThatAreReallyGone) {
   EXPECT_EQ(plan_lost(view, {}, kNow).requeue_delay, Duration(30s));
   view.node_missing = 40s;
   EXPECT_TRUE(needs_live_node(view, {}));
-  view.live = LostView::Live::kThere;
+  view.live_node = LostView::LiveNode::kThere;
   EXPECT_TRUE(plan_lost(view, {}, kNow).empty());
-  view.live = LostView::Live::kGone;
+  view.live_node = LostView::LiveNode::kGone;
   Plan plan = plan_lost(view, {}, kNow);
   ASSERT_EQ(plan.chains[0].size(), 2u);
   EXPECT_EQ(plan.chains[0][0].object["status"],
@@ -56,7 +56,7 @@ TEST(PodGcPlan, OnlyPodsOfNodesThatAreReallyGone) {
   EXPECT_EQ(plan.chains[0][1].options.grace_seconds, 0);
   EXPECT_EQ(plan.chains[0][1].options.uid, "uid-a");
   view.pod = make_pod("a", "Succeeded");
-  EXPECT_EQ(plan_lost(view, {}, kNow).chains[0].size(), 1u);  // it keeps the phase it has
+  EXPECT_EQ(plan_lost(view, {}, kNow).chains[0].size(), 1u);  // its phase stays
 }
 
 TEST(PodGcPlan, PodsThatWereNeverPlaced) {
@@ -64,7 +64,7 @@ TEST(PodGcPlan, PodsThatWereNeverPlaced) {
   view.pod = make_pod("a", "Pending");
   view.pod.mut("spec").erase("nodeName");
   EXPECT_TRUE(plan_lost(view, {}, kNow).empty());
-  view.pod = leaving(view.pod);
+  view.pod = is_deleted(view.pod);
   const Plan plan = plan_lost(view, {}, kNow);
   ASSERT_EQ(plan.chains[0].size(), 2u);
   EXPECT_EQ(plan.chains[0][0].object["status"], from(R"({"phase":"Failed"})"));
@@ -73,21 +73,21 @@ TEST(PodGcPlan, PodsThatWereNeverPlaced) {
 
 TEST(PodGcPlan, NodesOutOfService) {
   struct Case {
-    bool ready, tainted, leaving, goes;
+    bool ready, tainted, is_deleted, goes;
   };
   for (const Case& c : {Case{false, true, true, true},
                         {true, true, true, false},
                         {false, false, true, false},
                         {false, true, false, false}}) {
     LostView view;
-    view.pod = c.leaving ? leaving(make_pod("a")) : make_pod("a");
+    view.pod = c.is_deleted ? is_deleted(make_pod("a")) : make_pod("a");
     view.node = make_node(c.ready, c.tainted);
-    EXPECT_EQ(!plan_lost(view, {}, kNow).empty(), c.goes) << c.ready << c.tainted << c.leaving;
+    EXPECT_EQ(!plan_lost(view, {}, kNow).empty(), c.goes) << c.ready << c.tainted << c.is_deleted;
   }
 }
 
 TEST(PodGcPlan, TheOldestThatHaveEndedGoFirst) {
-  Config config;
+  PodGcConfig config;
   config.ended_kept = 2;
   auto at = [](Value pod, const char* time) {
     pod.mut("metadata").set("creationTimestamp", time);
@@ -104,7 +104,7 @@ TEST(PodGcPlan, TheOldestThatHaveEndedGoFirst) {
   EXPECT_EQ(plan.chains[1][0].name.name, "old");
   config.ended_kept = 4;
   EXPECT_TRUE(plan_ended(ended, config).empty());
-  config.ended_kept = 0;  // no bound
+  config.ended_kept = 0;  // no limit
   EXPECT_TRUE(plan_ended(ended, config).empty());
 }
 
@@ -113,7 +113,7 @@ struct PodGcTest : ::testing::Test {
   client::testing::FakeApi api{runtime};
   InformerSet informers{runtime, api};
   std::vector<std::unique_ptr<Driver>> drivers;
-  void start(Config config = {}) {
+  void start(PodGcConfig config = {}) {
     for (auto& one : make_controllers(informers, config))
       drivers.push_back(std::make_unique<Driver>(informers, std::move(one)));
   }
@@ -132,7 +132,7 @@ TEST_F(PodGcTest, PodsOfANodeThatIsGoneAreForgotten) {
   EXPECT_EQ(api.count(kPods), 0u);
 }
 
-// What its owner makes again for the missing node at once is not taken away at once.
+// A pod that its owner creates for the missing node is not deleted at once.
 TEST_F(PodGcTest, APodMadeForAMissingNodeHasTheQuarantineToItself) {
   api.put(kNodes, make_node(true, false));
   start();
@@ -150,7 +150,7 @@ TEST_F(PodGcTest, APodMadeForAMissingNodeHasTheQuarantineToItself) {
 
 TEST_F(PodGcTest, ANodeTakenOutOfServiceLetsItsPodsGo) {
   api.put(kNodes, make_node(false, false));
-  api.put(kPods, leaving(make_pod("a")));
+  api.put(kPods, is_deleted(make_pod("a")));
   api.put(kPods, make_pod("b"));
   start();
   runtime.advance(1h);
@@ -158,13 +158,13 @@ TEST_F(PodGcTest, ANodeTakenOutOfServiceLetsItsPodsGo) {
   api.put(kNodes, make_node(false, true));
   runtime.advance(1s);
   EXPECT_EQ(api.count(kPods), 1u);
-  api.put(kPods, leaving(make_pod("b")));
+  api.put(kPods, is_deleted(make_pod("b")));
   runtime.advance(1s);
   EXPECT_EQ(api.count(kPods), 0u);
 }
 
 TEST_F(PodGcTest, OnlySoManyEndedPodsAreKept) {
-  Config config;
+  PodGcConfig config;
   config.ended_kept = 3;
   api.put(kNodes, make_node(true, false));
   start(config);

@@ -12,15 +12,15 @@ class QuotaController final : public Controller {
  public:
   QuotaController(InformerSet& informers, const std::vector<api::Resource>& kinds)
       : quotas_(informers.get(api::resources::kResourceQuotas)) {
-    for (const api::Resource& kind : kinds) kinds_.push_back(Known{kind, &informers.get(kind)});
+    for (const api::Resource& kind : kinds) kinds_.push_back(KindCache{kind, &informers.get(kind)});
   }
   std::string name() const override { return "resourcequota"; }
   std::string component() const override { return "resourcequota-controller"; }
 
-  std::vector<Watching> watches() override {
-    std::vector<Watching> out;
+  std::vector<WatchedCollection> watches() override {
+    std::vector<WatchedCollection> out;
     out.push_back(watch_self(quotas_));
-    for (const Known& kind : kinds_) {
+    for (const KindCache& kind : kinds_) {
       out.push_back(watch_mapped(*kind.informer,
                                  [this, resource = kind.resource](const Value& before, const Value& after, Keys& keys) {
                                    if (changes_usage(resource, before, after))
@@ -32,12 +32,12 @@ class QuotaController final : public Controller {
 
   Plan plan(const std::string& key, Time now) override {
     const api::Name name = name_of_key(key);
-    View view;
+    QuotaView view;
     view.quota = quotas_.get(name);
     if (view.quota.is_null()) return {};
     std::size_t counted = 0;
     const std::vector<std::string> hard = counting::names_of(view.quota["spec"]["hard"]);
-    for (const Known& kind : kinds_) {
+    for (const KindCache& kind : kinds_) {
       if (counting::matching_resources(kind.resource, hard).empty()) continue;
       view.contents.push_back({kind.resource, kind.informer->list(name.ns)});
       counted += view.contents.back().items.size();
@@ -48,12 +48,12 @@ class QuotaController final : public Controller {
   }
 
  private:
-  struct Known {
+  struct KindCache {
     api::Resource resource;
     Informer* informer;
   };
 
-  // Whether a change can move any count. Most changes of pods are of their status and move none.
+  // True if a change can affect a count. Most changes of pods are status updates and do not.
   static bool changes_usage(const api::Resource& resource, const Value& before, const Value& after) {
     if (before.is_null() || after.is_null()) return true;
     if (resource == api::resources::kPods) {
@@ -72,7 +72,7 @@ class QuotaController final : public Controller {
   }
 
   Informer& quotas_;
-  std::vector<Known> kinds_;
+  std::vector<KindCache> kinds_;
 };
 
 }  // namespace

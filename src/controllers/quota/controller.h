@@ -1,5 +1,5 @@
 #pragma once
-// The quota controller: keeps the status of ResourceQuotas up to date. Keys: "namespace/name".
+// The quota controller: updates the status of ResourceQuotas. Keys: "namespace/name".
 
 #include <memory>
 #include <vector>
@@ -8,7 +8,7 @@
 
 namespace berth::controllers::quota {
 
-// Give all namespaced kinds that can be listed and watched (but Events): each can be counted.
+// `kinds`: all namespaced kinds that can be listed and watched, without Events; each can be counted.
 std::unique_ptr<Controller> make_controller(InformerSet& informers, const std::vector<api::Resource>& kinds);
 
 }  // namespace berth::controllers::quota

@@ -10,13 +10,13 @@ using api::ResourceList;
 
 }  // namespace
 
-Plan plan_quota(const View& view, Time now) {
+Plan plan_quota(const QuotaView& view, Time now) {
   Plan plan;
   if (view.quota.is_null()) return plan;
   const Value& hard = view.quota["spec"]["hard"];
   const std::vector<std::string> names = counting::names_of(hard);
   ResourceList used;
-  for (const View::Contents& contents : view.contents) {
+  for (const QuotaView::Collection& contents : view.contents) {
     const std::vector<std::string> bounded = counting::matching_resources(contents.resource, names);
     for (const std::string& name : bounded) used.emplace(name, api::Quantity());
     for (const Value& item : contents.items) {

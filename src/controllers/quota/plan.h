@@ -1,9 +1,9 @@
 #pragma once
-// A ResourceQuota's status, counted anew from what is in its namespace. Pure.
+// A ResourceQuota's status, recomputed from the objects in its namespace. Pure.
 //
-// Admission adds to status.used in the turn in which it admits an object, behind the object itself. So whoever sees a
-// quota's version sees every object charged to it, and a status written against exactly that version takes back no
-// charge.
+// Admission adds to status.used in the same loop task that admits an object, after writing the object. A reader that
+// sees a version of the quota therefore sees every object charged to it, and a status written with that version as its
+// precondition removes no charge.
 
 #include <vector>
 
@@ -11,15 +11,15 @@
 
 namespace berth::controllers::quota {
 
-struct View {
-  Value quota;  // null: there is none
-  struct Contents {
+struct QuotaView {
+  Value quota;  // null: the quota does not exist
+  struct Collection {
     api::Resource resource;
     std::vector<Value> items;
   };
-  std::vector<Contents> contents;  // of each kind that the quota bounds
+  std::vector<Collection> contents;  // one per kind that the quota limits
 };
 
-Plan plan_quota(const View& view, Time now);
+Plan plan_quota(const QuotaView& view, Time now);
 
 }  // namespace berth::controllers::quota

@@ -26,7 +26,7 @@ Value pod(const char* name, const char* phase = "Running", const char* requests 
   out.set("status", Value::object({{"phase", phase}}));
   return out;
 }
-std::string status(const View& view) {
+std::string status(const QuotaView& view) {
   const Plan plan = plan_quota(view, kNow);
   if (plan.chains.empty()) return "nothing";
   const Action& action = plan.chains[0][0];
@@ -36,8 +36,8 @@ std::string status(const View& view) {
 }
 
 TEST(QuotaPlan, CountsWhatIsThere) {
-  View view{quota(R"({"pods":"5","requests.cpu":"1","secrets":"2","count/jobs.example":"1"})"),
-            {{kPods, {pod("a"), pod("b"), pod("c", "Succeeded")}}, {kSecrets, {}}}};
+  QuotaView view{quota(R"({"pods":"5","requests.cpu":"1","secrets":"2","count/jobs.example":"1"})"),
+                 {{kPods, {pod("a"), pod("b"), pod("c", "Succeeded")}}, {kSecrets, {}}}};
   EXPECT_EQ(
       status(view),
       R"({"hard":{"count/jobs.example":"1","pods":"5","requests.cpu":"1","secrets":"2"},"used":{"pods":"2","requests.cpu":"200m","secrets":"0"}})");
@@ -50,14 +50,15 @@ TEST(QuotaPlan, CountsWhatIsThere) {
 }
 
 TEST(QuotaPlan, OnlyWhatIsInScope) {
-  View view{quota(R"({"pods":"5"})", R"(,"scopes":["BestEffort"])"), {{kPods, {pod("a"), pod("b", "Running", "{}")}}}};
+  QuotaView view{quota(R"({"pods":"5"})", R"(,"scopes":["BestEffort"])"),
+                 {{kPods, {pod("a"), pod("b", "Running", "{}")}}}};
   EXPECT_EQ(from(status(view))["used"]["pods"].as_string(), "1");
 }
 
 TEST(QuotaPlan, LooksAgainWhenAPodIsOverdue) {
   Value leaving = pod("a");
   leaving.mut("metadata").set("deletionTimestamp", "2026-01-01T01:00:10Z").set("deletionGracePeriodSeconds", 30);
-  View view{quota(R"({"pods":"5"})"), {{kPods, {leaving}}}};
+  QuotaView view{quota(R"({"pods":"5"})"), {{kPods, {leaving}}}};
   EXPECT_EQ(plan_quota(view, kNow).requeue_delay, Duration(41s));
   view.quota.set("status", from(status(view)));
   const Plan later = plan_quota(view, kNow + 41s);

@@ -1,5 +1,5 @@
 #pragma once
-// The ReplicaSet controller, and the ReplicationController one: watches the sets and their pods; plan_set() decides.
+// The ReplicaSet controller, and the ReplicationController one: watch the sets and their pods; plan with plan_set().
 
 #include <memory>
 
@@ -8,6 +8,6 @@
 
 namespace berth::controllers::replicaset {
 
-std::unique_ptr<Controller> make_controller(InformerSet& informers, Form form = Form::kReplicaSet);
+std::unique_ptr<Controller> make_controller(InformerSet& informers, OwnerKind owner_kind = OwnerKind::kReplicaSet);
 
 }  // namespace berth::controllers::replicaset

@@ -1,9 +1,9 @@
 #pragma once
-// What a ReplicaSet or ReplicationController needs next: pods to create or to delete, and its status. Pure. The two
-// differ in their names and in the form of their selector only.
+// The plan of a ReplicaSet or ReplicationController: pods to create or delete, and the status. Pure. The two kinds
+// differ only in their names and in the form of their selector.
 //
-// A new pod's name is "<set>-<five characters>", drawn from the set and from the pods it is known to have: whoever
-// decides from the same state takes the same names, so a repeated or doubled decision does not make more pods.
+// A new pod's name is "<set>-<five characters>", derived from the set and its known pods: two plans of the same state
+// choose the same names, so a repeated or concurrent plan creates no further pods.
 
 #include <functional>
 #include <vector>
@@ -14,24 +14,24 @@
 
 namespace berth::controllers::replicaset {
 
-enum class Form { kReplicaSet, kReplicationController };
-Family family_of(Form form);
-Result<api::LabelSelector> selector_of(Form form, const Value& set);
+enum class OwnerKind { kReplicaSet, kReplicationController };
+Ownership ownership_of(OwnerKind owner_kind);
+Result<api::LabelSelector> selector_of(OwnerKind owner_kind, const Value& set);
 
-struct View {
-  Value set;                   // null: there is none
+struct ReplicaSetView {
+  Value set;                   // null: the set does not exist
   std::vector<Value> pods;     // controlled by the set
   std::vector<Value> orphans;  // pods of the namespace without a controller
-  Form form = Form::kReplicaSet;
-  // Pods of all sets that have the same controller as this one; may be empty: only its own count. Asked where pods are
-  // to go.
+  OwnerKind owner_kind = OwnerKind::kReplicaSet;
+  // Pods of all sets with the same controller as this one, read when pods are to be deleted; may be empty: then only
+  // the set's own pods count as neighbours.
   std::function<std::vector<Value>()> related;
-  // Its pods were lost soon after they were made, so many times of late: the next are made then.
+  // The set's pods were lost soon after their creation `losses` times recently: the next are created at `held_until`.
   Time held_until{};
   int losses = 0;
-  bool tell_hold = false;  // that has not been told yet
+  bool report_delay = false;  // that delay has not been reported yet
 };
 
-Plan plan_set(const View& view, Time now);
+Plan plan_set(const ReplicaSetView& view, Time now);
 
 }  // namespace berth::controllers::replicaset

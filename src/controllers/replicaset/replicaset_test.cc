@@ -43,7 +43,7 @@ Value make_pod(const std::string& name, bool owned = true, const char* ready_at 
 }
 
 TEST(ReplicaSetPlanTest, CreatesWhatIsMissingUnderRepeatableNames) {
-  View view;
+  ReplicaSetView view;
   view.set = make_set(3);
   view.pods = {make_pod("web-a")};
   const Plan plan = plan_set(view, kNow), again = plan_set(view, kNow);
@@ -58,10 +58,10 @@ TEST(ReplicaSetPlanTest, CreatesWhatIsMissingUnderRepeatableNames) {
   EXPECT_EQ(plan.then[0].object["status"]["replicas"].as_int(), 1);
   EXPECT_EQ(plan.otherwise[0].object["status"]["conditions"][0]["reason"].as_string(), "FailedCreate");
   Plan refused = plan;
-  ASSERT_TRUE(refused.explain);
-  refused.explain("no room", refused.otherwise);
+  ASSERT_TRUE(refused.explain_refusal);
+  refused.explain_refusal("no room", refused.otherwise);
   EXPECT_EQ(refused.otherwise[0].object["status"]["conditions"][0]["message"].as_string(), "no room");
-  // After a change of its pods it draws other names.
+  // Other pods give other names.
   view.pods = {make_pod("web-b")};
   EXPECT_NE(api::name_of(pod), api::name_of(plan_set(view, kNow).chains[0][0].object));
 }
@@ -120,7 +120,7 @@ TEST(ReplicaSetPlanTest, CrowdsAreCountedOverAllSetsOfADeployment) {
   other.mut("spec").set("nodeName", "n2");
   std::vector<Value> related = {pods[0], pods[1], other};
   EXPECT_EQ(order_of(pods, related), "b a ");
-  related[2].mut("status").set("phase", "Failed");  // not there any more
+  related[2].mut("status").set("phase", "Failed");  // does not count
   EXPECT_EQ(order_of(pods, related), "a b ");
 }
 
@@ -133,7 +133,7 @@ TEST(ReplicaSetPlanTest, DeletesTheRightOnes) {
   cheap.mut("metadata").set("annotations", from(R"({"controller.kubernetes.io/pod-deletion-cost":"-5"})"));
   pods.push_back(cheap);
   EXPECT_EQ(order_of(pods), "unplaced unready cheap young old ");
-  View view;
+  ReplicaSetView view;
   view.set = make_set(4);
   view.pods = pods;
   const Plan plan = plan_set(view, kNow);
@@ -142,7 +142,7 @@ TEST(ReplicaSetPlanTest, DeletesTheRightOnes) {
 }
 
 TEST(ReplicaSetPlanTest, EndedAndLeavingPodsDoNotCount) {
-  View view;
+  ReplicaSetView view;
   view.set = make_set(1);
   view.pods = {make_pod("done"), make_pod("leaving")};
   view.pods[0].mut("status").set("phase", "Failed");
@@ -153,7 +153,7 @@ TEST(ReplicaSetPlanTest, EndedAndLeavingPodsDoNotCount) {
 }
 
 TEST(ReplicaSetPlanTest, StatusWaitsForMinReadySeconds) {
-  View view;
+  ReplicaSetView view;
   view.set = make_set(1);
   view.set.mut("spec").set("minReadySeconds", 60);
   view.pods = {make_pod("a", true, "2026-01-01T00:59:30Z")};
@@ -167,12 +167,12 @@ TEST(ReplicaSetPlanTest, StatusWaitsForMinReadySeconds) {
 }
 
 TEST(ReplicaSetPlanTest, WhatCannotBeMeantIsLeftAloneAndTold) {
-  for (Form form : {Form::kReplicaSet, Form::kReplicationController}) {
+  for (OwnerKind owner_kind : {OwnerKind::kReplicaSet, OwnerKind::kReplicationController}) {
     for (const char* replicas : {"9223372036854775807", "2147483648", "-1", "-9223372036854775808", "1e30", "\"3\""}) {
-      View view;
-      view.form = form;
+      ReplicaSetView view;
+      view.owner_kind = owner_kind;
       view.set = make_set(3);
-      if (form == Form::kReplicationController) {
+      if (owner_kind == OwnerKind::kReplicationController) {
         view.set.set("kind", "ReplicationController");
         view.set.mut("spec").set("selector", from(R"({"app":"web"})"));
       }
@@ -184,14 +184,14 @@ TEST(ReplicaSetPlanTest, WhatCannotBeMeantIsLeftAloneAndTold) {
       EXPECT_EQ(plan.events[0].reason, "Unusable");
     }
   }
-  View view;
+  ReplicaSetView view;
   view.set = make_set(3);
   view.set.mut("spec").mut("template").mut("metadata").mut("labels").set("app", "other");
   EXPECT_EQ(plan_set(view, kNow).events.size(), 1u) << "its pods would be released and made again for ever";
 }
 
 TEST(ReplicaSetPlanTest, AdoptsAndReleasesFirst) {
-  View view;
+  ReplicaSetView view;
   view.set = make_set(5);
   view.pods = {make_pod("stranger")};
   view.pods[0].mut("metadata").mut("labels").set("app", "other");
@@ -214,8 +214,8 @@ Value make_controller_of_old(int replicas) {
 }
 
 TEST(ReplicaSetPlanTest, ReplicationControllersDifferInForm) {
-  View view;
-  view.form = Form::kReplicationController;
+  ReplicaSetView view;
+  view.owner_kind = OwnerKind::kReplicationController;
   view.set = make_controller_of_old(1);
   const Plan plan = plan_set(view, kNow);
   ASSERT_EQ(plan.chains.size(), 1u);
@@ -223,7 +223,7 @@ TEST(ReplicaSetPlanTest, ReplicationControllersDifferInForm) {
   EXPECT_EQ(owner["apiVersion"].str() + " " + owner["kind"].str(), "v1 ReplicationController");
   EXPECT_EQ(plan.then[0].resource, kReplicationControllers);
   EXPECT_EQ(plan.then[0].object["status"],
-            from(R"({"observedGeneration":1})"));  // it does not tell of pods that are leaving
+            from(R"({"observedGeneration":1})"));  // it has no terminatingReplicas
 }
 
 TEST(ReplicaSetTest, RefusalsAreTold) {
@@ -232,7 +232,7 @@ TEST(ReplicaSetTest, RefusalsAreTold) {
   InformerSet informers{runtime, api};
   api.put(kReplicaSets, make_set(1));
   for (int i = 0; i < 6; ++i)
-    api.fail_next("create", Code::kForbidden);  // pods and events; its own status makes it try again at once
+    api.fail_next("create", Code::kForbidden);  // pods and events; its own status write triggers a retry at once
   Driver driver(informers, make_controller(informers));
   runtime.advance(1ms);
   const Value set = api.read(kReplicaSets, {"default", "web"});
@@ -248,7 +248,7 @@ TEST(ReplicaSetTest, ReplicationControllersConvergeToo) {
   client::testing::FakeApi api{runtime};
   InformerSet informers{runtime, api};
   api.put(kReplicationControllers, make_controller_of_old(3));
-  Driver driver(informers, make_controller(informers, Form::kReplicationController));
+  Driver driver(informers, make_controller(informers, OwnerKind::kReplicationController));
   runtime.advance(100ms);
   EXPECT_EQ(api.count(kPods), 3u);
   Value rc = api.read(kReplicationControllers, {"default", "web"});
@@ -259,7 +259,7 @@ TEST(ReplicaSetTest, ReplicationControllersConvergeToo) {
   EXPECT_EQ(api.count(kPods), 1u);
 }
 
-// A node that refuses each pod: its owner makes a few in the first second, and then ever fewer.
+// A node refuses each pod: the owner creates a few in the first second, and then ever fewer.
 TEST(ReplicaSetTest, PodsThatFailAtOnceAreReplacedEverMoreSlowly) {
   client::testing::TestRuntime runtime;
   client::testing::FakeApi api{runtime};
@@ -278,9 +278,9 @@ TEST(ReplicaSetTest, PodsThatFailAtOnceAreReplacedEverMoreSlowly) {
   }
   EXPECT_GE(failed.size(), 3u * 5);
   EXPECT_LE(failed.size(), 3u * 14) << "five minutes of 50 ms";
-  bool told = false;
-  for (const Value& event : api.items(kEvents)) told |= event["reason"].as_string() == "BackOff";
-  EXPECT_TRUE(told);
+  bool reported = false;
+  for (const Value& event : api.items(kEvents)) reported |= event["reason"].as_string() == "BackOff";
+  EXPECT_TRUE(reported);
 }
 
 TEST(ReplicaSetTest, ConvergesAndRests) {

@@ -11,7 +11,7 @@ constexpr std::string_view kDescription =
     "Contains a CA bundle that can be used to verify the kube-apiserver when using internal endpoints such as the internal service IP "
     "or kubernetes.default.svc. No other usage is guaranteed across distributions of Kubernetes clusters.";
 
-bool wants(const Value& ns) {
+bool needs_objects(const Value& ns) {
   return !ns.is_null() && !api::is_terminating(ns) && ns["status"]["phase"].as_string() != "Terminating";
 }
 
@@ -21,27 +21,27 @@ Value named(const char* kind, const Value& ns, std::string_view name) {
                         {"metadata", Value::object({{"name", name}, {"namespace", api::name_of(ns)}})}});
 }
 
-// Watches namespaces, and the one object of each that it keeps.
-class Keeper final : public Controller {
+// Watches namespaces and the one object of each that it restores.
+class NamespaceObjectController final : public Controller {
  public:
-  Keeper(InformerSet& informers, bool accounts, std::string ca)
+  NamespaceObjectController(InformerSet& informers, bool accounts, std::string ca)
       : accounts_(accounts),
         ca_(std::move(ca)),
         namespaces_(informers.get(kNamespaces)),
-        kept_(informers.get(accounts ? kServiceAccounts : kConfigMaps)) {}
+        objects_(informers.get(accounts ? kServiceAccounts : kConfigMaps)) {}
   std::string name() const override { return accounts_ ? "serviceaccount" : "root-ca-publisher"; }
   std::string component() const override {
     return accounts_ ? "service-account-controller" : "root-ca-certificate-publisher";
   }
 
-  std::vector<Watching> watches() override {
-    std::vector<Watching> out;
+  std::vector<WatchedCollection> watches() override {
+    std::vector<WatchedCollection> out;
     out.push_back(watch_mapped(namespaces_, [](const Value& before, const Value& after, Keys& keys) {
-      if (before.is_null() && wants(after)) keys.emplace_back(api::name_of(after));
+      if (before.is_null() && needs_objects(after)) keys.emplace_back(api::name_of(after));
     }));
-    out.push_back(watch_mapped(kept_, [this](const Value& before, const Value& after, Keys& keys) {
+    out.push_back(watch_mapped(objects_, [this](const Value& before, const Value& after, Keys& keys) {
       const Value& object = after.is_null() ? before : after;
-      if (api::name_of(object) != kept_name() || before.is_null()) return;
+      if (api::name_of(object) != object_name() || before.is_null()) return;
       if (after.is_null() || !accounts_) keys.emplace_back(api::namespace_of(object));
     }));
     return out;
@@ -49,29 +49,29 @@ class Keeper final : public Controller {
 
   Plan plan(const std::string& key, Time) override {
     const Value& ns = namespaces_.get("", key);
-    const Value& found = kept_.get(key, kept_name());
+    const Value& found = objects_.get(key, object_name());
     return accounts_ ? plan_account(ns, found) : plan_root_ca(ns, found, ca_);
   }
 
  private:
-  std::string_view kept_name() const { return accounts_ ? kAccount : kRootCa; }
+  std::string_view object_name() const { return accounts_ ? kAccount : kRootCa; }
   bool accounts_;
   std::string ca_;
   Informer& namespaces_;
-  Informer& kept_;
+  Informer& objects_;
 };
 
 }  // namespace
 
 Plan plan_account(const Value& ns, const Value& found) {
   Plan plan;
-  if (wants(ns) && found.is_null()) plan.add(create(kServiceAccounts, named("ServiceAccount", ns, kAccount)));
+  if (needs_objects(ns) && found.is_null()) plan.add(create(kServiceAccounts, named("ServiceAccount", ns, kAccount)));
   return plan;
 }
 
 Plan plan_root_ca(const Value& ns, const Value& found, const std::string& ca) {
   Plan plan;
-  if (!wants(ns)) return plan;
+  if (!needs_objects(ns)) return plan;
   const Value data = Value::object({{"ca.crt", ca}});
   const bool described = api::annotation_of(found, "kubernetes.io/description") == kDescription;
   if (!found.is_null() && found["data"] == data && described) return plan;
@@ -83,10 +83,10 @@ Plan plan_root_ca(const Value& ns, const Value& found, const std::string& ca) {
 }
 
 std::unique_ptr<Controller> make_account_controller(InformerSet& informers) {
-  return std::make_unique<Keeper>(informers, true, std::string());
+  return std::make_unique<NamespaceObjectController>(informers, true, std::string());
 }
 std::unique_ptr<Controller> make_root_ca_controller(InformerSet& informers, std::string ca) {
-  return std::make_unique<Keeper>(informers, false, std::move(ca));
+  return std::make_unique<NamespaceObjectController>(informers, false, std::move(ca));
 }
 
 }  // namespace berth::controllers::serviceaccount

@@ -30,7 +30,7 @@ TEST(ServiceAccountTest, EveryNamespaceHasItsOwn) {
   runtime.advance(10ms);
   EXPECT_EQ(api.count(kServiceAccounts), 2u);
   EXPECT_EQ(api.count(kConfigMaps), 2u);
-  // They come back, and what somebody changed is put right.
+  // They are created again, and changes are reverted.
   api.erase(kServiceAccounts, {"a", "default"});
   Value changed = api.read(kConfigMaps, {"b", "kube-root-ca.crt"});
   changed.mut("data").set("ca.crt", "other");
@@ -83,13 +83,13 @@ TEST(ServiceAccountTest, TokenSecretsAreFilledAndGoWithTheirAccount) {
   EXPECT_EQ(base64_decode(filled["data"]["namespace"].as_string()).value(), "a");
   const std::string uid(api::uid_of(api.read(kServiceAccounts, {"a", "robot"})));
   EXPECT_EQ(api::annotation_of(filled, "kubernetes.io/service-account.uid"), uid);
-  // What somebody takes out comes back; the token is not changed.
+  // Removed fields are restored; the token is not changed.
   filled.mut("data").erase("ca.crt");
   api.put(kSecrets, filled);
   runtime.advance(10ms);
   EXPECT_EQ(api.read(kSecrets, {"a", "token"})["data"]["ca.crt"].as_string(), base64_encode("PEM"));
   EXPECT_EQ(signed_tokens, 1);
-  // A new account of the same name is another one.
+  // A new account of the same name has another uid.
   api.erase(kServiceAccounts, {"a", "robot"});
   runtime.advance(10ms);
   EXPECT_TRUE(api.read(kSecrets, {"a", "token"}).is_null());

@@ -1,4 +1,4 @@
-// Secrets of type kubernetes.io/service-account-token: the long-lived tokens that are asked for by making one.
+// Secrets of type kubernetes.io/service-account-token: long-lived tokens, requested by creating such a Secret.
 #include "base/text.h"
 #include "controllers/serviceaccount/controller.h"
 
@@ -15,9 +15,9 @@ bool is_token_secret(const Value& secret) {
   return secret["type"].as_string() == kType && !api::annotation_of(secret, kAccountName).empty();
 }
 
-class Filler final : public Controller {
+class TokenController final : public Controller {
  public:
-  Filler(InformerSet& informers, std::string ca, Sign sign)
+  TokenController(InformerSet& informers, std::string ca, SignToken sign)
       : ca_(std::move(ca)),
         sign_(std::move(sign)),
         secrets_(informers.get(kSecrets)),
@@ -25,8 +25,8 @@ class Filler final : public Controller {
   std::string name() const override { return "serviceaccount-token"; }
   std::string component() const override { return "tokens-controller"; }
 
-  std::vector<Watching> watches() override {
-    std::vector<Watching> out;
+  std::vector<WatchedCollection> watches() override {
+    std::vector<WatchedCollection> out;
     out.push_back(watch_mapped(secrets_, [](const Value&, const Value& after, Keys& keys) {
       if (is_token_secret(after)) keys.push_back(key_of(after));
     }));
@@ -50,14 +50,14 @@ class Filler final : public Controller {
 
  private:
   std::string ca_;
-  Sign sign_;
+  SignToken sign_;
   Informer& secrets_;
   Informer& accounts_;
 };
 
 }  // namespace
 
-Plan plan_token(const Value& secret, const Value& account, const std::string& ca, const Sign& sign) {
+Plan plan_token(const Value& secret, const Value& account, const std::string& ca, const SignToken& sign) {
   Plan plan;
   if (!is_token_secret(secret) || api::is_terminating(secret)) return plan;
   const std::string_view uid = api::annotation_of(secret, kAccountUid);
@@ -67,9 +67,9 @@ Plan plan_token(const Value& secret, const Value& account, const std::string& ca
   }
   const Value& data = secret["data"];
   const std::string wanted_ca = base64_encode(ca), wanted_ns = base64_encode(api::namespace_of(secret));
-  const bool whole = !data["token"].as_string().empty() && data["ca.crt"].as_string() == wanted_ca &&
-                     data["namespace"].as_string() == wanted_ns;
-  if (whole && !uid.empty()) return plan;
+  const bool complete = !data["token"].as_string().empty() && data["ca.crt"].as_string() == wanted_ca &&
+                        data["namespace"].as_string() == wanted_ns;
+  if (complete && !uid.empty()) return plan;
   Value filled = secret;
   if (data["token"].as_string().empty()) {
     Result<std::string> token = sign(account, secret);
@@ -85,8 +85,8 @@ Plan plan_token(const Value& secret, const Value& account, const std::string& ca
   return plan;
 }
 
-std::unique_ptr<Controller> make_token_controller(InformerSet& informers, std::string ca, Sign sign) {
-  return std::make_unique<Filler>(informers, std::move(ca), std::move(sign));
+std::unique_ptr<Controller> make_token_controller(InformerSet& informers, std::string ca, SignToken sign) {
+  return std::make_unique<TokenController>(informers, std::move(ca), std::move(sign));
 }
 
 }  // namespace berth::controllers::serviceaccount

@@ -22,7 +22,7 @@ std::string pod_command(std::string_view verb, const Value& pod) {
   return command;
 }
 
-// A waiting container's text changes with each attempt (how long until the next); this does not.
+// Texts do not use the container's waiting message if it changes with each attempt (time until the next one).
 BlockedReason container_reason(const Value& pod, const Value& status) {
   const Value& waiting = status["state"]["waiting"];
   const std::string_view reason = waiting["reason"].as_string();

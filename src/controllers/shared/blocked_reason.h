@@ -1,5 +1,5 @@
 #pragma once
-// Why a pod does not become ready, read off its status. Pure.
+// Why a pod does not become ready, read from its status. Pure.
 
 #include <string>
 
@@ -7,12 +7,12 @@
 
 namespace berth::controllers {
 
-// A reason that will not go away by itself; empty where there is none.
+// A cause that does not end by itself; empty if there is none.
 struct BlockedReason {
   std::string reason;  // "Unschedulable", "ImagePullBackOff", ...
-  std::string text;    // a sentence part; the same as long as nothing but time passes
+  std::string text;    // part of a sentence; unchanged while only time passes
   std::string since;   // RFC 3339, or empty
-  std::string hint;    // what would help
+  std::string hint;    // a command or change that would help
   explicit operator bool() const { return !reason.empty(); }
 };
 BlockedReason blocked_reason_of(const Value& pod);

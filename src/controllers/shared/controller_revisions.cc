@@ -24,7 +24,7 @@ void sort_by_number(std::vector<Value>& revisions) {
   });
 }
 
-// Go's encoder writes these three as escapes; the hash is over its output.
+// Go's JSON encoder writes these three characters as escapes; the hash is over its output.
 std::string go_encoded(const Value& value) {
   std::string out;
   for (char c : json::encode(value)) {
@@ -122,7 +122,7 @@ Revisions choose_revisions(const Value& set, std::vector<Value> known, const Loo
   if (equal == known.rbegin() && equal != known.rend()) {
     out.update = *equal;
   } else if (equal != known.rend()) {
-    // Back to an earlier template: it becomes the newest again.
+    // Rolled back to an earlier template: its revision becomes the newest again.
     out.update = *equal;
     if (out.update["revision"].as_int() < next) {
       out.update.set("revision", next);

@@ -7,8 +7,7 @@
 
 namespace berth::controllers {
 
-// A kind whose objects can be listed, watched and deleted: what the garbage collector and the namespace controller go
-// through.
+// A kind whose objects can be listed, watched and deleted. Used by the garbage collector and the namespace controller.
 struct DeletableKind {
   api::Resource resource;
   std::string kind;

@@ -21,11 +21,11 @@ std::optional<Time> ready_since(const Value& pod) {
 
 namespace {
 
-// What decides about a pod's place in the order.
+// The sort key of a pod.
 struct Rank {
-  std::tuple<bool, int, bool, std::int64_t, int> standing;  // placed, phase, ready, cost, apart from others
+  std::tuple<bool, int, bool, std::int64_t, int> standing;  // scheduled, phase, ready, cost, few neighbours
   std::optional<Time> ready, created;
-  std::pair<std::int64_t, std::int64_t> restarts;  // of containers and of sidecars: the most that one of them had
+  std::pair<std::int64_t, std::int64_t> restarts;  // of containers and of sidecars: the largest count of one
   std::string uid, name;
 };
 
@@ -62,13 +62,13 @@ Rank rank_of(const Value& pod, const std::map<std::string, int, std::less<>>& cr
   return rank;
 }
 
-// How old, by powers of two.
+// The age, as a power of two.
 int magnitude(Time at, Time now) {
   const auto age = now - at;
   return age > Duration::zero() ? std::bit_width(static_cast<std::uint64_t>(std::chrono::nanoseconds(age).count())) : 0;
 }
 
-// Less than zero: the first goes before the second.
+// Negative if the first comes first.
 int compare_ages(const Rank& a, const Rank& b, Time x, Time y, Time now) {
   const int p = magnitude(x, now), q = magnitude(y, now);
   return p != q ? p - q : a.uid.compare(b.uid);

@@ -1,5 +1,5 @@
 #pragma once
-// Which of a controller's interchangeable pods goes first. Pure. Used by ReplicaSets and Jobs.
+// The order in which a controller deletes its interchangeable pods. Pure. Used by ReplicaSets and Jobs.
 
 #include <optional>
 #include <vector>
@@ -9,12 +9,12 @@
 
 namespace berth::controllers {
 
-// Since when the pod is ready; not set where it is not.
+// When the pod became ready; empty if it is not ready.
 std::optional<Time> ready_since(const Value& pod);
 
-// The pods to delete first come first: not placed, pending, not ready, cheap, crowded, ready since lately, often
-// restarted, young. Times are compared by their order of magnitude, so that not always the youngest go. `related`: the
-// pods that make a node crowded.
+// Sorts the pods so that those to delete first come first: unscheduled, pending, not ready, low deletion cost, many
+// neighbours on the node, ready most recently, restarted most often, youngest. Times are compared by their order of
+// magnitude, so that not always the youngest pods are deleted. `related`: the pods that count as neighbours.
 void order_for_deletion(std::vector<Value>& pods, const std::vector<Value>& related, Time now);
 
 }  // namespace berth::controllers

@@ -6,13 +6,13 @@
 
 namespace berth::controllers {
 namespace {
-constexpr Duration kWorth = 2s;
-constexpr Duration kComeAgain = 1ms;
-constexpr std::size_t kRemembered = 4096;
+constexpr Duration kAnswerLifetime = 2s;
+constexpr Duration kRetryDelay = 1ms;
+constexpr std::size_t kMaxEntries = 4096;
 }  // namespace
 
-struct LiveReader::State {
-  explicit State(InformerSet& informers) : runtime(informers.runtime()), client(informers.client()) {}
+struct LiveReader::Impl {
+  explicit Impl(InformerSet& informers) : runtime(informers.runtime()), client(informers.client()) {}
   struct Entry {
     Answer answer;
     Duration at{};
@@ -21,16 +21,16 @@ struct LiveReader::State {
   client::Client& client;
   std::map<std::string, Entry> entries;
 
-  // The answer that is there, taken; or a pending one, with `start` set where a read has to be begun.
-  Answer take(const std::string& key, bool* start) {
+  // Removes and returns the stored answer; or returns a pending one, with `start` set if the caller must start a read.
+  Answer pop(const std::string& key, bool* start) {
     auto found = entries.find(key);
     if (found != entries.end()) {
       if (found->second.answer.state == Answer::kPending) return found->second.answer;
       Entry entry = std::move(found->second);
       entries.erase(found);
-      if (runtime.monotonic() - entry.at <= kWorth) return std::move(entry.answer);
+      if (runtime.monotonic() - entry.at <= kAnswerLifetime) return std::move(entry.answer);
     }
-    if (entries.size() >= kRemembered) {
+    if (entries.size() >= kMaxEntries) {
       std::erase_if(entries, [](const auto& one) { return one.second.answer.state != Answer::kPending; });
     }
     entries[key] = Entry{};
@@ -45,7 +45,7 @@ struct LiveReader::State {
   }
 };
 
-LiveReader::LiveReader(InformerSet& informers) : state_(std::make_shared<State>(informers)) {}
+LiveReader::LiveReader(InformerSet& informers) : impl_(std::make_shared<Impl>(informers)) {}
 LiveReader::~LiveReader() = default;
 
 bool LiveReader::Answer::has_uid(std::string_view uid) const {
@@ -59,9 +59,9 @@ LiveReader::Answer LiveReader::get(const api::Resource& resource, const api::Nam
   const std::string key =
       "get " + resource.version + " " + resource.group_resource() + " " + name.to_string() + " " + std::string(about);
   bool start = false;
-  Answer answer = state_->take(key, &start);
+  Answer answer = impl_->pop(key, &start);
   if (!start) return answer;
-  state_->client.get(resource, name, [weak = std::weak_ptr<State>(state_), key](Result<Value> found) {
+  impl_->client.get(resource, name, [weak = std::weak_ptr<Impl>(impl_), key](Result<Value> found) {
     auto state = weak.lock();
     if (!state) return;
     std::vector<Value> items;
@@ -75,14 +75,14 @@ LiveReader::Answer LiveReader::list(const api::Resource& resource, const std::st
   const std::string key =
       "list " + resource.version + " " + resource.group_resource() + " " + ns + " " + std::string(about);
   bool start = false;
-  Answer answer = state_->take(key, &start);
+  Answer answer = impl_->pop(key, &start);
   if (!start) return answer;
   api::ListOptions options;
   options.ns = ns;
-  state_->client.list(resource, options, [weak = std::weak_ptr<State>(state_), key](Result<client::List> found) {
+  impl_->client.list(resource, options, [weak = std::weak_ptr<Impl>(impl_), key](Result<client::List> found) {
     auto state = weak.lock();
     if (!state) return;
-    // A collection that is not served has nothing in it.
+    // A collection that the server does not serve is empty.
     const bool good =
         found.ok() || found.error().code == Code::kNotFound || found.error().code == Code::kMethodNotAllowed;
     state->store(key, good, found.ok() ? std::move(found->items) : std::vector<Value>());
@@ -90,8 +90,8 @@ LiveReader::Answer LiveReader::list(const api::Resource& resource, const std::st
   return answer;
 }
 
-void LiveReader::wait(const Answer& answer, Plan& plan) {
-  if (answer.state == Answer::kPending) plan.requeue_after(kComeAgain);
+void LiveReader::requeue_until_known(const Answer& answer, Plan& plan) {
+  if (answer.state == Answer::kPending) plan.requeue_after(kRetryDelay);
   if (answer.state == Answer::kFailed) plan.problem = "the server could not be asked";
 }
 

@@ -1,11 +1,11 @@
 #pragma once
-// LiveReader: reads past the caches, for decisions that a stale cache must not make (that an owner is gone, that a
-// claim is gone). A plan asks; the first time it is told to come again, and by then the answer is there. An answer is
-// newer than the question that started it, is given out once, and is worth nothing after a moment. Who asks is part of
-// the question (`about`: the uid it is about): an answer that somebody else asked for may be older than what is asked
-// about.
+// LiveReader: live reads, for decisions that a stale cache must not make (that an owner or a claim is gone). A plan
+// calls get() or list(): the first call starts a read and returns kPending; requeue_until_known() requeues the key, and
+// the next call returns the answer. An answer is newer than the call that started its read, is returned once, and
+// expires after kAnswerLifetime. `about` (the uid of the object that the decision is about) is part of the key: an
+// answer read for another object may be older than the present one.
 //
-// Owner: one controller, on its loop. May be destroyed while reads are under way.
+// Owner: one controller, on its loop. May be destroyed while reads are in flight.
 
 #include <memory>
 #include <string>
@@ -22,19 +22,19 @@ class LiveReader {
 
   struct Answer {
     enum State { kPending, kFailed, kKnown } state = kPending;
-    std::vector<Value> items;  // of get(): the object, or none where there is none
+    std::vector<Value> items;  // of get(): the object, or none if it does not exist
     bool known() const { return state == kKnown; }
     bool has_uid(std::string_view uid) const;
   };
   Answer get(const api::Resource& resource, const api::Name& name, std::string_view about);
   Answer list(const api::Resource& resource, const std::string& ns, std::string_view about);
 
-  // Makes the plan come again for an answer that is not known yet.
-  static void wait(const Answer& answer, Plan& plan);
+  // Requeues the plan's key while the answer is pending or failed.
+  static void requeue_until_known(const Answer& answer, Plan& plan);
 
  private:
-  struct State;
-  std::shared_ptr<State> state_;
+  struct Impl;
+  std::shared_ptr<Impl> impl_;
 };
 
 }  // namespace berth::controllers

@@ -13,7 +13,7 @@ namespace {
 
 constexpr std::string_view kHostname = "kubernetes.io/hostname";
 
-// So that manifests written for a cloud work unchanged.
+// Manifests written for a cloud work unchanged.
 constexpr std::string_view kServed[] = {
     kLocalDriver,
     "pd.csi.storage.gke.io",
@@ -51,11 +51,11 @@ constexpr std::string_view kServed[] = {
     "topolvm.io",
 };
 
-Error cannot(std::string what) { return error(Code::kInvalid, std::move(what)); }
+Error unsupported(std::string what) { return error(Code::kInvalid, std::move(what)); }
 
-// The size asked for, in the words of the claim, unless so small a volume cannot be made.
+// The requested size as the claim spells it, unless that is below the smallest possible volume.
 std::string made_size(const Value& asked, std::string_view file_system) {
-  const std::int64_t least = least_volume_size(file_system);
+  const std::int64_t least = min_volume_size(file_system);
   const auto size = api::Quantity::parse(asked.as_string());
   if (!size.ok() || *size >= api::Quantity::of(least)) return asked.str();
   return api::Quantity::of(least, api::Quantity::Format::kBinarySI).to_string();
@@ -84,21 +84,21 @@ bool disk_is_deleted(const Value& volume) {
   return disk_may_go(volume) && volume["spec"]["persistentVolumeReclaimPolicy"].as_string() == "Delete";
 }
 
-bool serves(std::string_view provisioner) {
+bool is_served_provisioner(std::string_view provisioner) {
   return std::find(std::begin(kServed), std::end(kServed), provisioner) != std::end(kServed);
 }
 
 std::string volume_name(const Value& claim) { return "pvc-" + std::string(api::uid_of(claim)); }
 
-std::int64_t least_volume_size(std::string_view file_system) { return file_system == "xfs" ? 300 << 20 : 4 << 20; }
+std::int64_t min_volume_size(std::string_view file_system) { return file_system == "xfs" ? 300 << 20 : 4 << 20; }
 
 Result<Value> make_local_volume(const Value& claim, const Value& storage_class, const Value& node) {
   const Value& spec = claim["spec"];
-  if (!spec["selector"].is_null()) return cannot("claim.Spec.Selector is not supported");
+  if (!spec["selector"].is_null()) return unsupported("claim.Spec.Selector is not supported");
   if (mode_of(claim) != "Filesystem")
-    return cannot("berth.dev/local makes volumes of volumeMode Filesystem, not " + std::string(mode_of(claim)));
+    return unsupported("berth.dev/local makes volumes of volumeMode Filesystem, not " + std::string(mode_of(claim)));
   if (!spec["dataSource"].is_null() || !spec["dataSourceRef"].is_null()) {
-    return cannot("berth.dev/local makes empty volumes; dataSource is not supported");
+    return unsupported("berth.dev/local makes empty volumes; dataSource is not supported");
   }
   const Value& parameters = storage_class["parameters"];
   std::string file_system = "ext4";
@@ -106,8 +106,8 @@ Result<Value> make_local_volume(const Value& claim, const Value& storage_class, 
   for (const auto& [key, value] : parameters.entries()) {
     if (key == kOvercommit) {
       if (value.as_string() != "true" && value.as_string() != "false") {
-        return cannot("parameter " + std::string(kOvercommit) +
-                      " of the StorageClass must be \"true\" or \"false\", not " + quoted(value.as_string()));
+        return unsupported("parameter " + std::string(kOvercommit) +
+                           " of the StorageClass must be \"true\" or \"false\", not " + quoted(value.as_string()));
       }
       overcommit = value.as_string() == "true";
     }
@@ -131,7 +131,7 @@ Result<Value> make_local_volume(const Value& claim, const Value& storage_class, 
   out.set("persistentVolumeReclaimPolicy", storage_class["reclaimPolicy"].as_string("Delete"));
   out.set("storageClassName", api::name_of(storage_class));
   out.set("volumeMode", "Filesystem");
-  // It has to match its claim again should binding be interrupted.
+  // The volume must match its claim again if binding is interrupted.
   if (!spec["volumeAttributesClassName"].is_null())
     out.set("volumeAttributesClassName", spec["volumeAttributesClassName"]);
   if (!storage_class["mountOptions"].empty()) out.set("mountOptions", storage_class["mountOptions"]);

@@ -27,7 +27,7 @@ Duration back_off(int count) {
   return std::min<Duration>(std::chrono::seconds(1LL << std::min(count - 2, 20)), 300s);
 }
 
-bool is_taken_young(const Value& before, const Value& after, Time now) {
+bool is_disrupted_young(const Value& before, const Value& after, Time now) {
   const Value& target = api::condition_of(after, "DisruptionTarget");
   if (target["status"].as_string() != "True" || target["reason"].as_string() == "EvictionByEvictionAPI") return false;
   if (is_same(before, after) && api::condition_is_true(before, "DisruptionTarget")) return false;
@@ -35,12 +35,12 @@ bool is_taken_young(const Value& before, const Value& after, Time now) {
 }
 
 bool is_lost_young(const Value& before, const Value& after, Time now) {
-  if (is_taken_young(before, after, now)) return true;
+  if (is_disrupted_young(before, after, now)) return true;
   return has_failed(after) && !(is_same(before, after) && has_failed(before)) && !api::is_terminating(after) &&
          is_young(after, now);
 }
 
-void Losses::note(const std::string& owner, int size, Time now) {
+void Losses::record_loss(const std::string& owner, int size, Time now) {
   Entry& entry = owners_[owner];
   if (entry.last + kLossesForgotten < now) entry = Entry{};
   entry.last = now;
@@ -54,7 +54,7 @@ void Losses::note(const std::string& owner, int size, Time now) {
   entry.pods = 1;
   entry.started = now;
   entry.until = now + back_off(entry.waves);
-  entry.told = false;
+  entry.reported = false;
 }
 
 Time Losses::held_until(const std::string& owner, Time now) const {
@@ -68,9 +68,9 @@ int Losses::count(const std::string& owner) const {
   return found == owners_.end() ? 0 : found->second.waves;
 }
 
-bool Losses::tell(const std::string& owner) {
+bool Losses::should_report(const std::string& owner) {
   const auto found = owners_.find(owner);
-  return found != owners_.end() && !std::exchange(found->second.told, true);
+  return found != owners_.end() && !std::exchange(found->second.reported, true);
 }
 
 }  // namespace berth::controllers

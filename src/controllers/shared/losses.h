@@ -1,7 +1,7 @@
 #pragma once
-// Losses: which owners' pods end or are taken away soon after they are made, and how long their owner has to wait
-// before it makes the next ones. Without it a pod that its node refuses, or that another controller removes, is
-// replaced as fast as both can write. Kept in memory: after a restart the first replacement comes at once again.
+// Losses: counts, per owner, pods that end or are disrupted soon after their creation, and delays the owner's next
+// pods. Without it a pod that its node refuses, or that another controller deletes, would be replaced as fast as both
+// can write. Kept in memory: after a restart the first replacement is immediate.
 
 #include <map>
 #include <string>
@@ -12,35 +12,35 @@
 
 namespace berth::controllers {
 
-inline constexpr Duration kYoung = 60s;             // a pod that lives longer is no loss of this kind
-inline constexpr Duration kLossesForgotten = 600s;  // without a new one
+inline constexpr Duration kYoung = 60s;             // a pod that lives longer does not count as a loss
+inline constexpr Duration kLossesForgotten = 600s;  // time without a new loss after which the count starts again
 
-// How long the successor of the `count`-th loss waits: nothing the first time, then 1 s, doubling to 5 minutes.
+// The delay of the successor after the `count`-th loss: none after the first, then 1 s, doubling to 5 minutes.
 Duration back_off(int count);
 
-// The change `before` -> `after` marks a pod younger than kYoung to be taken away by a controller or its node: the
-// condition DisruptionTarget comes, for another reason than an eviction that somebody asked for.
-bool is_taken_young(const Value& before, const Value& after, Time now);
-// ... or the pod fails.
+// True if the change `before` -> `after` marks a pod younger than kYoung as disrupted by a controller or its node: the
+// condition DisruptionTarget becomes true, for another reason than the eviction API.
+bool is_disrupted_young(const Value& before, const Value& after, Time now);
+// True if the pod is disrupted, or fails, while younger than kYoung.
 bool is_lost_young(const Value& before, const Value& after, Time now);
 
-// For owners whose pods are alike. Losses while the owner waits, or within a second of the first, count as one.
+// For owners of interchangeable pods. Losses while the owner waits, or within a second of the first, count as one.
 class Losses {
  public:
-  // `size`: how many pods the owner wants. The first so many are replaced at once.
-  void note(const std::string& owner, int size, Time now);
-  // When the next pods may be made; in the past where they may now.
+  // `size`: the owner's desired number of pods. That many of the first losses are replaced at once.
+  void record_loss(const std::string& owner, int size, Time now);
+  // When the owner's next pods may be created; not in the future if they may be now.
   Time held_until(const std::string& owner, Time now) const;
   int count(const std::string& owner) const;
-  // True once for each time that held_until() answers.
-  bool tell(const std::string& owner);
+  // True once for each time that held_until() returns: the caller reports that wait once.
+  bool should_report(const std::string& owner);
   void forget(const std::string& owner) { owners_.erase(owner); }
 
  private:
   struct Entry {
-    int waves = 0, pods = 0;  // pods of this wave
+    int waves = 0, pods = 0;  // `pods`: losses of the present wave
     Time started{}, last{}, until{};
-    bool told = false;
+    bool reported = false;
   };
   std::map<std::string, Entry> owners_;
 };

@@ -1,6 +1,6 @@
 #pragma once
-// Who belongs to a controller object: adoption of orphans that its selector matches, release of those that it does not
-// match any more. Pure. Shared by ReplicaSets (of pods) and Deployments (of ReplicaSets).
+// The members of a controller object: adoption of orphans that its selector matches, release of objects that it does
+// not match. Pure. Used by ReplicaSets (for pods) and Deployments (for ReplicaSets).
 
 #include <string_view>
 #include <vector>
@@ -10,15 +10,15 @@
 
 namespace berth::controllers {
 
-struct Family {
+struct Ownership {
   api::Resource owner_resource;
   std::string_view api_version, kind;  // of the owner
   api::Resource member_resource;
 };
 
-// The owned ones that match. Adds to `plan` what adopts and releases; where it added something, decide nothing else
-// yet. An owner that is being deleted adopts nobody.
-std::vector<Value> settle_members(const Family& family, const Value& owner, const api::LabelSelector& selector,
-                                  const std::vector<Value>& owned, const std::vector<Value>& orphans, Plan& plan);
+// Returns the owned objects that match. Adds the writes that adopt and release to `plan`; if there are any, the caller
+// must plan nothing else yet. An owner that is being deleted adopts nothing.
+std::vector<Value> adopt_and_release(const Ownership& ownership, const Value& owner, const api::LabelSelector& selector,
+                                     const std::vector<Value>& owned, const std::vector<Value>& orphans, Plan& plan);
 
 }  // namespace berth::controllers

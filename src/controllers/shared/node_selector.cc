@@ -33,7 +33,7 @@ bool matches_label(const Value& expression, const Value& labels) {
   return false;
 }
 
-// Only metadata.name can be asked for.
+// metadata.name is the only field that the API allows.
 bool matches_field(const Value& expression, const Value& node) {
   if (expression["key"].as_string() != "metadata.name") return false;
   const std::string_view op = expression["operator"].as_string();

@@ -1,5 +1,5 @@
 #pragma once
-// core/v1 NodeSelector: "a node with these labels (or this name)". Pure; read straight off the objects.
+// core/v1 NodeSelector, matched against a Node. Pure; reads the objects directly.
 
 #include <string_view>
 

@@ -63,21 +63,21 @@ TEST(LossesTest, TheFirstAreReplacedAtOnceThenEverMoreSlowly) {
   Losses losses;
   Time now = Time{} + 1h;
   EXPECT_LE(losses.held_until("a", now), now);
-  for (int i = 0; i < 3; ++i) losses.note("a", 3, now);
+  for (int i = 0; i < 3; ++i) losses.record_loss("a", 3, now);
   EXPECT_LE(losses.held_until("a", now), now) << "as many as it wants";
-  losses.note("a", 3, now);
+  losses.record_loss("a", 3, now);
   EXPECT_EQ(losses.held_until("a", now), now + 1s);
   EXPECT_LE(losses.held_until("b", now), now);
   now += 1s;
   for (Duration hold : {1s, 2s, 4s, 8s}) {
-    for (int i = 0; i < 10; ++i) losses.note("a", 3, now);
+    for (int i = 0; i < 10; ++i) losses.record_loss("a", 3, now);
     EXPECT_EQ(losses.held_until("a", now), now + hold);
-    EXPECT_TRUE(losses.tell("a"));
-    EXPECT_FALSE(losses.tell("a"));
+    EXPECT_TRUE(losses.should_report("a"));
+    EXPECT_FALSE(losses.should_report("a"));
     now += hold + 1s;
   }
   now += 601s;
-  losses.note("a", 3, now);
+  losses.record_loss("a", 3, now);
   EXPECT_LE(losses.held_until("a", now), now) << "long ago";
 }
 
@@ -99,8 +99,8 @@ TEST(LossesTest, WhichPodsAreLost) {
   EXPECT_TRUE(is_lost_young(Value(), failed, now));
   EXPECT_FALSE(is_lost_young(young, failed, now + 1min)) << "it has lived";
   EXPECT_TRUE(is_lost_young(young, taken(young, "DeletionByTaintManager"), now));
-  EXPECT_TRUE(is_taken_young(young, taken(failed, "DeletionByPodGC"), now));
-  EXPECT_FALSE(is_taken_young(young, failed, now));
+  EXPECT_TRUE(is_disrupted_young(young, taken(failed, "DeletionByPodGC"), now));
+  EXPECT_FALSE(is_disrupted_young(young, failed, now));
   EXPECT_FALSE(is_lost_young(young, taken(young, "EvictionByEvictionAPI"), now)) << "somebody asked for it";
   EXPECT_FALSE(is_lost_young(taken(young, "DeletionByPodGC"), taken(young, "DeletionByPodGC"), now));
   EXPECT_FALSE(is_lost_young(young, Value(), now)) << "deleted by hand";

@@ -1,5 +1,5 @@
 #pragma once
-// Conditions that controllers other than the pod's agent write into its status.
+// Conditions of a pod's status that controllers write, not the pod's agent.
 
 #include <string_view>
 

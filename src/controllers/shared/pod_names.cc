@@ -7,13 +7,13 @@ namespace berth::controllers {
 namespace {
 
 constexpr std::string_view kLetters = "bcdfghjklmnpqrstvwxz2456789";
-constexpr std::size_t kLongestPrefix = 57;  // as much as the server itself would leave of it
+constexpr std::size_t kLongestPrefix = 57;  // the API server truncates generateName to the same length
 
 }  // namespace
 
-std::string drawn_name(std::string_view owner, std::string_view state, int draw) {
+std::string derived_name(std::string_view owner, std::string_view state, int attempt) {
   std::string out = std::string(owner.substr(0, kLongestPrefix)) + "-";
-  std::uint64_t seed = fnv64a(std::string(state) + "/" + std::to_string(draw));
+  std::uint64_t seed = fnv64a(std::string(state) + "/" + std::to_string(attempt));
   for (int i = 0; i < 5; ++i, seed /= kLetters.size()) out += kLetters[seed % kLetters.size()];
   return out;
 }

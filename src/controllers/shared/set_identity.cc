@@ -28,7 +28,7 @@ bool has_owner(const Value& object, std::string_view uid) {
 
 }  // namespace
 
-Member parse_member(std::string_view name) {
+MemberName parse_member_name(std::string_view name) {
   const std::size_t dash = name.rfind('-');
   if (dash == std::string_view::npos || dash + 1 == name.size()) return {};
   std::int64_t ordinal = 0;
@@ -40,37 +40,37 @@ Member parse_member(std::string_view name) {
   return {name.substr(0, dash), static_cast<int>(ordinal)};
 }
 
-Shape shape_of(const Value& set) {
+SetSpec parse_set_spec(const Value& set) {
   const Value& spec = set["spec"];
   const Value& rolling = spec["updateStrategy"]["rollingUpdate"];
   const Value& retention = spec["persistentVolumeClaimRetentionPolicy"];
-  Shape shape;
-  shape.ns = api::namespace_of(set);
-  shape.name = api::name_of(set);
-  shape.replicas = count_in(spec["replicas"], 1);
-  shape.start = count_in(spec["ordinals"]["start"]);
-  shape.options = api::set_options_of(set);
-  std::int64_t end = std::int64_t{shape.start} + shape.replicas;
-  for (const api::OrdinalRange& skipped : shape.options.skip) {
-    if (skipped.last < shape.start || skipped.first >= end) continue;
-    end += skipped.last - std::max(skipped.first, shape.start) + 1;
+  SetSpec set_spec;
+  set_spec.ns = api::namespace_of(set);
+  set_spec.name = api::name_of(set);
+  set_spec.replicas = count_in(spec["replicas"], 1);
+  set_spec.start = count_in(spec["ordinals"]["start"]);
+  set_spec.options = api::set_options_of(set);
+  std::int64_t end = std::int64_t{set_spec.start} + set_spec.replicas;
+  for (const api::OrdinalRange& skipped : set_spec.options.skip) {
+    if (skipped.last < set_spec.start || skipped.first >= end) continue;
+    end += skipped.last - std::max(skipped.first, set_spec.start) + 1;
   }
-  shape.end = static_cast<int>(std::min<std::int64_t>(end, INT32_MAX));
-  shape.partition = count_in(rolling["partition"]);
-  const Value& missing = shape.options.max_unavailable;
-  shape.max_unavailable =
-      std::max(1, part_in(missing.is_null() ? rolling["maxUnavailable"] : missing, shape.replicas, false, 1));
-  shape.on_delete = spec["updateStrategy"]["type"].as_string() == "OnDelete";
-  shape.parallel = spec["podManagementPolicy"].as_string() == "Parallel";
-  shape.min_ready_seconds = count_in(spec["minReadySeconds"]);
-  shape.history_limit = count_in(spec["revisionHistoryLimit"], 10);
-  shape.delete_when_scaled = retention["whenScaled"].as_string() == "Delete";
-  shape.delete_when_deleted = retention["whenDeleted"].as_string() == "Delete";
-  shape.terminating = api::is_terminating(set);
-  return shape;
+  set_spec.end = static_cast<int>(std::min<std::int64_t>(end, INT32_MAX));
+  set_spec.partition = count_in(rolling["partition"]);
+  const Value& missing = set_spec.options.max_unavailable;
+  set_spec.max_unavailable =
+      std::max(1, part_in(missing.is_null() ? rolling["maxUnavailable"] : missing, set_spec.replicas, false, 1));
+  set_spec.on_delete = spec["updateStrategy"]["type"].as_string() == "OnDelete";
+  set_spec.parallel = spec["podManagementPolicy"].as_string() == "Parallel";
+  set_spec.min_ready_seconds = count_in(spec["minReadySeconds"]);
+  set_spec.history_limit = count_in(spec["revisionHistoryLimit"], 10);
+  set_spec.delete_when_scaled = retention["whenScaled"].as_string() == "Delete";
+  set_spec.delete_when_deleted = retention["whenDeleted"].as_string() == "Delete";
+  set_spec.terminating = api::is_terminating(set);
+  return set_spec;
 }
 
-std::vector<int> Shape::ordinals(std::size_t most) const {
+std::vector<int> SetSpec::ordinals(std::size_t most) const {
   std::vector<int> out;
   out.reserve(std::min(most, static_cast<std::size_t>(replicas)));
   int ordinal = start;
@@ -82,33 +82,33 @@ std::vector<int> Shape::ordinals(std::size_t most) const {
   return out;
 }
 
-std::string pod_name(const Shape& shape, int ordinal) { return shape.name + "-" + std::to_string(ordinal); }
+std::string pod_name(const SetSpec& set_spec, int ordinal) { return set_spec.name + "-" + std::to_string(ordinal); }
 
-std::string claim_name(const Shape& shape, std::string_view template_name, int ordinal) {
-  return std::string(template_name) + "-" + shape.name + "-" + std::to_string(ordinal);
+std::string claim_name(const SetSpec& set_spec, std::string_view template_name, int ordinal) {
+  return std::string(template_name) + "-" + set_spec.name + "-" + std::to_string(ordinal);
 }
 
 std::string user_of_claims(const Value& set) {
   return "StatefulSet " + std::string(api::name_of(set)) + " (uid " + std::string(api::uid_of(set)) + ")";
 }
 
-Value make_pod(const Value& set, const Shape& shape, const Value& base_template, const Value& templates,
+Value make_pod(const Value& set, const SetSpec& set_spec, const Value& base_template, const Value& templates,
                std::string_view revision, int ordinal) {
-  const std::string name = pod_name(shape, ordinal);
-  const Value pod_template = api::with_override(base_template, shape.options.override_of(ordinal));
+  const std::string name = pod_name(set_spec, ordinal);
+  const Value pod_template = api::with_override(base_template, set_spec.options.override_of(ordinal));
   const Value& from = pod_template["metadata"];
   Value labels = from["labels"].is_object() ? from["labels"] : Value::object();
   labels.set(kPodNameLabel, name).set(kPodIndexLabel, std::to_string(ordinal)).set(kRevisionLabel, revision);
   Value metadata =
       Value::object({{"name", name},
-                     {"generateName", shape.name + "-"},
-                     {"namespace", shape.ns},
+                     {"generateName", set_spec.name + "-"},
+                     {"namespace", set_spec.ns},
                      {"labels", std::move(labels)},
                      {"ownerReferences", Value::array({api::controller_reference(set, kApiVersion, kKind)})}});
   if (!from["annotations"].empty()) metadata.set("annotations", from["annotations"]);
-  // The template may carry the annotation of a copied pod: one that is not the ordinal's own would make the pod
+  // The template may contain the annotation of a copied pod: a hash other than the ordinal's own would make the pod
   // outdated for ever.
-  if (std::string hash = override_hash(shape, ordinal); !hash.empty()) {
+  if (std::string hash = override_hash(set_spec, ordinal); !hash.empty()) {
     metadata.mut("annotations").set(kOverrideAnnotation, hash);
   } else if (metadata["annotations"].contains(kOverrideAnnotation)) {
     metadata.mut("annotations").erase(kOverrideAnnotation);
@@ -126,9 +126,9 @@ Value make_pod(const Value& set, const Shape& shape, const Value& base_template,
       const std::string_view volume = api::name_of(one);
       volumes.push(Value::object(
           {{"name", volume},
-           {"persistentVolumeClaim", Value::object({{"claimName", claim_name(shape, volume, ordinal)}})}}));
+           {"persistentVolumeClaim", Value::object({{"claimName", claim_name(set_spec, volume, ordinal)}})}}));
     }
-    // A template's claim takes the place of a volume with the same name.
+    // A claim template replaces a volume with the same name.
     for (const Value& volume : spec["volumes"]) {
       const bool replaced = std::any_of(templates.begin(), templates.end(), [&](const Value& one) {
         return api::name_of(one) == volume["name"].as_string();
@@ -141,16 +141,16 @@ Value make_pod(const Value& set, const Shape& shape, const Value& base_template,
       {{"apiVersion", "v1"}, {"kind", "Pod"}, {"metadata", std::move(metadata)}, {"spec", std::move(spec)}});
 }
 
-Value make_claim(const Value& set, const Shape& shape, const Value& claim_template, int ordinal) {
+Value make_claim(const Value& set, const SetSpec& set_spec, const Value& claim_template, int ordinal) {
   const Value& from = claim_template["metadata"];
   Value labels = from["labels"].is_object() ? from["labels"] : Value::object();
   for (const auto& label : set["spec"]["selector"]["matchLabels"].entries()) labels.set(label.key, label.value);
-  Value metadata =
-      Value::object({{"name", claim_name(shape, api::name_of(claim_template), ordinal)}, {"namespace", shape.ns}});
+  Value metadata = Value::object(
+      {{"name", claim_name(set_spec, api::name_of(claim_template), ordinal)}, {"namespace", set_spec.ns}});
   if (!labels.empty()) metadata.set("labels", std::move(labels));
   if (!from["annotations"].empty()) metadata.set("annotations", from["annotations"]);
   metadata.mut("annotations").set(kUsedByAnnotation, user_of_claims(set));
-  if (shape.delete_when_deleted && shape.in_range(ordinal)) {
+  if (set_spec.delete_when_deleted && set_spec.in_range(ordinal)) {
     metadata.set("ownerReferences", Value::array({api::controller_reference(set, kApiVersion, kKind)}));
   }
   return Value::object({{"apiVersion", "v1"},
@@ -159,17 +159,17 @@ Value make_claim(const Value& set, const Shape& shape, const Value& claim_templa
                         {"spec", claim_template["spec"]}});
 }
 
-std::string override_hash(const Shape& shape, int ordinal) {
-  if (shape.options.overrides.empty()) return {};
-  const Value wanted = shape.options.override_of(ordinal);
+std::string override_hash(const SetSpec& set_spec, int ordinal) {
+  if (set_spec.options.overrides.empty()) return {};
+  const Value wanted = set_spec.options.override_of(ordinal);
   return wanted.empty() ? "" : safe_encode(std::to_string(static_cast<std::uint32_t>(wanted.hash())));
 }
 
-bool claims_match(const Shape& shape, const Value& pod, const Value& claim_templates, int ordinal) {
+bool claims_match(const SetSpec& set_spec, const Value& pod, const Value& claim_templates, int ordinal) {
   std::size_t found = 0;
   for (const Value& volume : pod["spec"]["volumes"]) {
     const std::string_view claim = volume["persistentVolumeClaim"]["claimName"].as_string();
-    if (claim.empty() || claim != claim_name(shape, volume["name"].as_string(), ordinal)) continue;
+    if (claim.empty() || claim != claim_name(set_spec, volume["name"].as_string(), ordinal)) continue;
     const bool wanted = std::any_of(claim_templates.begin(), claim_templates.end(),
                                     [&](const Value& one) { return api::name_of(one) == volume["name"].as_string(); });
     if (!wanted) return false;
@@ -178,7 +178,7 @@ bool claims_match(const Shape& shape, const Value& pod, const Value& claim_templ
   return found == claim_templates.size();
 }
 
-bool identity_matches(const Shape& shape, const Value& pod, int ordinal) {
+bool identity_matches(const SetSpec& set_spec, const Value& pod, int ordinal) {
   return api::label_of(pod, kPodNameLabel) == api::name_of(pod) &&
          api::label_of(pod, kPodIndexLabel) == std::to_string(ordinal);
 }
@@ -212,17 +212,18 @@ PodState state_of(const Value& pod, int min_ready_seconds, Time now) {
   return state;
 }
 
-Value wanted_claim_owners(const Value& claim, const Value& set, const Shape& shape, const Value& pod, int ordinal) {
-  const std::string member = pod_name(shape, ordinal);
+Value required_claim_owners(const Value& claim, const Value& set, const SetSpec& set_spec, const Value& pod,
+                            int ordinal) {
+  const std::string member = pod_name(set_spec, ordinal);
   const std::string_view set_uid = api::uid_of(set), pod_uid = api::uid_of(pod);
-  const bool retains = !shape.delete_when_scaled && !shape.delete_when_deleted;
-  Value others = Value::array({});  // references that are none of ours
+  const bool retains = !set_spec.delete_when_scaled && !set_spec.delete_when_deleted;
+  Value others = Value::array({});  // references to other owners
   bool foreign_controller = false, not_controlling = false;
   for (const Value& reference : claim["metadata"]["ownerReferences"]) {
-    const bool of_set = refers_to(reference, "apps", kKind, shape.name);
+    const bool of_set = refers_to(reference, "apps", kKind, set_spec.name);
     const bool of_pod = refers_to(reference, "", "Pod", member);
     const std::string_view uid = reference["uid"].as_string();
-    // An earlier set's or pod's: the garbage collector decides about it.
+    // A reference to an earlier incarnation of set or pod: the garbage collector handles it.
     if ((of_set && uid != set_uid) || (of_pod && uid != pod_uid)) return Value();
     const bool controls = reference["controller"].as_bool();
     if (of_set || of_pod) {
@@ -232,9 +233,10 @@ Value wanted_claim_owners(const Value& claim, const Value& set, const Shape& sha
     foreign_controller |= controls && !retains;
     others.push(reference);
   }
-  const bool scaled_down = !shape.in_range(ordinal);
-  const bool want_set = !foreign_controller && shape.delete_when_deleted && !(shape.delete_when_scaled && scaled_down);
-  const bool want_pod = !foreign_controller && shape.delete_when_scaled && scaled_down && !pod_uid.empty();
+  const bool scaled_down = !set_spec.in_range(ordinal);
+  const bool want_set =
+      !foreign_controller && set_spec.delete_when_deleted && !(set_spec.delete_when_scaled && scaled_down);
+  const bool want_pod = !foreign_controller && set_spec.delete_when_scaled && scaled_down && !pod_uid.empty();
   if (!not_controlling && has_owner(claim, set_uid) == want_set && has_owner(claim, pod_uid) == want_pod)
     return Value();
   if (want_pod) others.push(api::controller_reference(pod, "v1", "Pod"));
@@ -242,9 +244,9 @@ Value wanted_claim_owners(const Value& claim, const Value& set, const Shape& sha
   return others;
 }
 
-bool claim_is_stale(const Value& claim, const Shape& shape, const Value& pod, int ordinal) {
-  if (!shape.delete_when_scaled) return false;
-  const std::string member = pod_name(shape, ordinal);
+bool claim_is_stale(const Value& claim, const SetSpec& set_spec, const Value& pod, int ordinal) {
+  if (!set_spec.delete_when_scaled) return false;
+  const std::string member = pod_name(set_spec, ordinal);
   for (const Value& reference : claim["metadata"]["ownerReferences"]) {
     if (refers_to(reference, "", "Pod", member) && reference["uid"].as_string() != api::uid_of(pod)) return true;
   }

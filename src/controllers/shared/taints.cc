@@ -12,10 +12,10 @@
 namespace berth::controllers {
 namespace {
 
-using Wanted = std::vector<std::pair<std::string_view, std::string_view>>;  // key, effect
+using TaintKeys = std::vector<std::pair<std::string_view, std::string_view>>;  // key, effect
 
-// Those that come and go with what a node says of itself.
-bool is_ours(const Value& taint) {
+// True for taints that follow from the node's conditions and spec.unschedulable.
+bool is_managed(const Value& taint) {
   const std::string_view key = taint["key"].as_string(), effect = taint["effect"].as_string();
   if (effect == kNoExecute) return key == kNotReady || key == kUnreachable;
   if (effect != kNoSchedule) return false;
@@ -26,8 +26,8 @@ bool is_ours(const Value& taint) {
   return false;
 }
 
-Wanted wanted_of(const Value& node) {
-  Wanted out;
+TaintKeys managed_keys(const Value& node) {
+  TaintKeys out;
   const std::string_view ready = api::condition_of(node, "Ready")["status"].as_string();
   if (ready == "False") out.insert(out.end(), {{kNotReady, kNoSchedule}, {kNotReady, kNoExecute}});
   if (ready == "Unknown") out.insert(out.end(), {{kUnreachable, kNoSchedule}, {kUnreachable, kNoExecute}});
@@ -63,7 +63,7 @@ bool tolerated(const Value& tolerations, const Value& taint) {
   return std::any_of(tolerations.begin(), tolerations.end(), [&](const Value& one) { return tolerates(one, taint); });
 }
 
-std::optional<Duration> may_stay(const Value& pod, const Value& taint) {
+std::optional<Duration> tolerated_for(const Value& pod, const Value& taint) {
   for (const Value& toleration : pod["spec"]["tolerations"]) {
     if (!tolerates(toleration, taint)) continue;
     const Value& seconds = toleration["tolerationSeconds"];
@@ -73,22 +73,22 @@ std::optional<Duration> may_stay(const Value& pod, const Value& taint) {
   return Duration::zero();
 }
 
-Value wanted_taints(const Value& node, Time now) {
+Value desired_taints(const Value& node, Time now) {
   Value out = Value::array();
-  Wanted wanted = wanted_of(node);
+  TaintKeys required = managed_keys(node);
   for (const Value& taint : node["spec"]["taints"]) {
-    if (!is_ours(taint)) {
+    if (!is_managed(taint)) {
       out.push(taint);
       continue;
     }
-    auto found = std::find_if(wanted.begin(), wanted.end(), [&](const auto& one) {
+    auto found = std::find_if(required.begin(), required.end(), [&](const auto& one) {
       return one.first == taint["key"].as_string() && one.second == taint["effect"].as_string();
     });
-    if (found == wanted.end()) continue;
+    if (found == required.end()) continue;
     out.push(taint);
-    wanted.erase(found);
+    required.erase(found);
   }
-  for (const auto& [key, effect] : wanted) {
+  for (const auto& [key, effect] : required) {
     out.push(Value::object({{"key", key}, {"effect", effect}, {"timeAdded", format_time(now)}}));
   }
   return out;

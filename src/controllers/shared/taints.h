@@ -21,15 +21,15 @@ inline constexpr std::string_view kNoExecute = "NoExecute";
 
 // One toleration against one taint.
 bool tolerates(const Value& toleration, const Value& taint);
-// Any of a pod's.
+// True if any of a pod's tolerations matches.
 bool tolerated(const Value& tolerations, const Value& taint);
 
-// How long a pod may stay on a node with this NoExecute taint, by the first toleration of its that matches: nothing:
-// for ever; zero: not at all.
-std::optional<Duration> may_stay(const Value& pod, const Value& taint);
+// How long a pod may stay on a node with this NoExecute taint, by its first matching toleration. Empty: for ever; zero:
+// not at all.
+std::optional<Duration> tolerated_for(const Value& pod, const Value& taint);
 
-// The taints that the node's conditions and cordon ask for, beside those that others set; times are kept. `now`: of new
-// ones.
-Value wanted_taints(const Value& node, Time now);
+// The node's taints after adding and removing those that follow from its conditions and cordon. Taints of other clients
+// stay, and so do existing timeAdded values. `now`: timeAdded of new taints.
+Value desired_taints(const Value& node, Time now);
 
 }  // namespace berth::controllers

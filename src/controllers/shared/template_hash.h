@@ -1,5 +1,5 @@
 #pragma once
-// The hash that names a pod template: label pod-template-hash of ReplicaSets, name of a DaemonSet's
+// The hash of a pod template: label pod-template-hash of ReplicaSets, part of the names of a DaemonSet's
 // ControllerRevisions. Pure.
 
 #include <cstdint>
@@ -12,9 +12,10 @@ namespace berth::controllers {
 
 inline constexpr std::string_view kHashLabel = "pod-template-hash";
 
-// Equal but for the hash label.
+// Equal except for the hash label.
 bool same_template(const Value& a, const Value& b);
-// Upstream's: FNV-1a over the encoded template (without the hash label) and the collision count, in its safe alphabet.
+// As upstream: FNV-1a over the encoded template (without the hash label) and the collision count, in upstream's safe
+// alphabet.
 std::string template_hash(const Value& pod_template, std::int64_t collision_count);
 
 }  // namespace berth::controllers

@@ -94,8 +94,8 @@ Value find_match(const Value& claim, const std::vector<Value>& volumes, const Ma
       if (size < wanted) continue;
       return reachable ? volume : Value();
     }
-    if (options.waits && !options.node) continue;
-    if (options.taken && options.taken(volume)) continue;
+    if (options.waits_for_consumer && !options.node) continue;
+    if (options.is_used && options.is_used(volume)) continue;
     if (volume["status"]["phase"].as_string() != "Available" || !volume["spec"]["claimRef"].is_null()) continue;
     if (!selector.ok() || !selector->matches(api::labels_of(volume))) continue;
     if (class_of(volume) != class_of(claim) || !reachable || size < wanted || !offers_modes(volume, claim)) continue;

@@ -1,4 +1,4 @@
-// What a set can do that Kubernetes' cannot.
+// What Berth's StatefulSet does beyond Kubernetes'.
 #include <gtest/gtest.h>
 
 #include "base/time/time.h"
@@ -30,7 +30,7 @@ void waiting(World& world, const std::string& pod, std::string_view reason, std:
 
 TEST(StatefulSetBroken, IsReplacedWhenTheTemplateChangesAgain) {
   World world(3);
-  world.settle();
+  world.run_until_idle();
   world.image("i:broken");
   world.sync();  // web-2 goes
   world.bury();
@@ -44,14 +44,14 @@ TEST(StatefulSetBroken, IsReplacedWhenTheTemplateChangesAgain) {
   ASSERT_EQ(steps.size(), 2u);
   EXPECT_EQ(steps[1], "delete web-2");
   world.bury();
-  world.settle();
+  world.run_until_idle();
   EXPECT_EQ(world.status()["updatedReplicas"], 3);
   EXPECT_EQ(world.wait_reason(), "Complete");
 }
 
 TEST(StatefulSetBroken, HealthyMembersKeepTheirOrderAndBudget) {
   World world(3);
-  world.settle();
+  world.run_until_idle();
   world.image("i:broken");
   world.sync();
   world.bury();
@@ -66,7 +66,7 @@ TEST(StatefulSetBroken, HealthyMembersKeepTheirOrderAndBudget) {
 
 TEST(StatefulSetBroken, OneThatWasReadyAMomentAgoIsWaitedFor) {
   World world(2);
-  world.settle();
+  world.run_until_idle();
   world.image("i:2");
   world.ready("web-0", false, format_time(kNow - 3s));
   const Plan plan = world.plan();
@@ -78,8 +78,7 @@ TEST(StatefulSetBroken, OneThatWasReadyAMomentAgoIsWaitedFor) {
   EXPECT_TRUE(api::is_terminating(world.pods["web-0"]));
 }
 
-// Every form of a rolling update without a partition is the same one: a member that was replaced comes back of the new
-// revision.
+// Every form of a rolling update without a partition behaves the same: a replaced pod is created at the new revision.
 TEST(StatefulSetBroken, InWhateverWordsTheStrategyIsGivenEachMemberIsReplacedOnce) {
   for (const char* strategy :
        {"null", "{}", R"({"type":"RollingUpdate"})", R"({"type":"RollingUpdate","rollingUpdate":null})",
@@ -89,7 +88,7 @@ TEST(StatefulSetBroken, InWhateverWordsTheStrategyIsGivenEachMemberIsReplacedOnc
     for (const char* broken : {"web-0", "web-1", "web-2"}) {
       World world(3);
       world.spec().set("updateStrategy", json::parse(strategy).value());
-      world.settle();
+      world.run_until_idle();
       world.ready(broken, false, "2026-01-01T00:00:00Z");
       world.image("i:2");
       std::map<std::string, int> deleted;
@@ -110,11 +109,11 @@ TEST(StatefulSetBroken, InWhateverWordsTheStrategyIsGivenEachMemberIsReplacedOnc
 TEST(StatefulSetBroken, OnDeleteMakesTheNewestWhateverPartitionIsStored) {
   World world(2);
   world.spec().set("updateStrategy", json::parse(R"({"type":"OnDelete","rollingUpdate":{"partition":2}})").value());
-  world.settle();
+  world.run_until_idle();
   world.image("i:2");
   world.sync();
   world.pods.erase("web-1");
-  world.settle();
+  world.run_until_idle();
   EXPECT_EQ(world.revision_of("web-1"), world.status()["updateRevision"].str());
   EXPECT_NE(world.revision_of("web-0"), world.status()["updateRevision"].str());
 }
@@ -122,7 +121,7 @@ TEST(StatefulSetBroken, OnDeleteMakesTheNewestWhateverPartitionIsStored) {
 TEST(StatefulSetBroken, BelowThePartitionAndWithOnDeleteNothingIsTouched) {
   for (bool on_delete : {false, true}) {
     World world(2);
-    world.settle();
+    world.run_until_idle();
     if (on_delete) {
       world.spec().set("updateStrategy", Value::object({{"type", "OnDelete"}}));
     } else {
@@ -148,7 +147,7 @@ TEST(StatefulSetBroken, AFirstStartWithABrokenTemplateIsRepairedToo) {
 
 TEST(StatefulSetOutage, ThoseThatWereReadyStartTogether) {
   World world(3);
-  world.settle();
+  world.run_until_idle();
   EXPECT_EQ(api::condition_of(world.set, "berth.dev/MembersInitialised")["message"], "0-2");
   world.pods.clear();
   world.sync();
@@ -157,7 +156,7 @@ TEST(StatefulSetOutage, ThoseThatWereReadyStartTogether) {
 
 TEST(StatefulSetOutage, OneThatNeverWasReadyWaitsForItsTurn) {
   World world(2);
-  world.settle();
+  world.run_until_idle();
   world.spec().set("replicas", 4);
   world.sync();  // web-2 is made, and never becomes ready
   world.pods.clear();
@@ -168,7 +167,7 @@ TEST(StatefulSetOutage, OneThatNeverWasReadyWaitsForItsTurn) {
 
 TEST(StatefulSetOutage, OrderHoldsWhileAMemberIsUp) {
   World world(3);
-  world.settle();
+  world.run_until_idle();
   world.pods.erase("web-1");
   world.pods.erase("web-2");
   world.sync();
@@ -178,7 +177,7 @@ TEST(StatefulSetOutage, OrderHoldsWhileAMemberIsUp) {
 
 TEST(StatefulSetOutage, OrderHoldsDuringARollout) {
   World world(3);
-  world.settle();
+  world.run_until_idle();
   world.image("i:2");
   world.sync();
   world.pods.clear();
@@ -188,9 +187,9 @@ TEST(StatefulSetOutage, OrderHoldsDuringARollout) {
 
 TEST(StatefulSetOutage, ScalingToNothingAndBackIsAFirstStart) {
   World world(3);
-  world.settle();
+  world.run_until_idle();
   world.spec().set("replicas", 0);
-  world.settle();
+  world.run_until_idle();
   EXPECT_TRUE(world.pods.empty());
   world.spec().set("replicas", 3);
   world.sync();
@@ -199,7 +198,7 @@ TEST(StatefulSetOutage, ScalingToNothingAndBackIsAFirstStart) {
 
 TEST(StatefulSetOutage, ASetOfAnOlderReleaseThatWasWholeCounts) {
   World world(3);
-  world.settle();
+  world.run_until_idle();
   world.set.mut("status").erase("conditions");
   EXPECT_TRUE(world.plan().empty()) << "nothing is written for the record's sake";
   world.pods.clear();
@@ -211,7 +210,7 @@ TEST(StatefulSetSize, WhatCannotBeMeantIsLeftAloneAndTold) {
   for (const char* replicas :
        {"9223372036854775807", "2147483648", "-1", "-9223372036854775808", "1e30", "\"3\"", "{}"}) {
     World world(2);
-    world.settle();
+    world.run_until_idle();
     world.spec().set("replicas", json::parse(replicas).value());
     const Plan plan = world.plan();
     EXPECT_TRUE(World::steps(plan).empty()) << replicas;
@@ -221,7 +220,7 @@ TEST(StatefulSetSize, WhatCannotBeMeantIsLeftAloneAndTold) {
     EXPECT_NE(plan.events[0].message.find("spec.replicas is " + json::encode(world.set["spec"]["replicas"])),
               std::string::npos)
         << plan.events[0].message;
-    // It can still be taken away.
+    // It can still be deleted.
     world.set.mut("metadata").set("deletionTimestamp", "2026-01-02T03:04:05Z");
     world.sync();
   }
@@ -238,11 +237,11 @@ TEST(StatefulSetSize, NumbersBeyondTheirFieldsDoNoHarm) {
         Value::object({{"type", "RollingUpdate"},
                        {"rollingUpdate", Value::object({{"partition", value}, {"maxUnavailable", value}})}}));
     world.sync();
-    const Shape shape = shape_of(world.set);
-    EXPECT_GE(shape.start, 0);
-    EXPECT_GE(shape.end, shape.start);
-    EXPECT_GE(shape.first_updated(), shape.start);
-    EXPECT_GE(shape.max_unavailable, 1);
+    const SetSpec set_spec = parse_set_spec(world.set);
+    EXPECT_GE(set_spec.start, 0);
+    EXPECT_GE(set_spec.end, set_spec.start);
+    EXPECT_GE(set_spec.first_updated(), set_spec.start);
+    EXPECT_GE(set_spec.max_unavailable, 1);
   }
 }
 
@@ -266,7 +265,7 @@ TEST(StatefulSetBackOff, GrowsWithTheFailures) {
 
 TEST(StatefulSetBackOff, HoldsASuccessorBackAndSaysSo) {
   World world(2);
-  world.settle();
+  world.run_until_idle();
   world.phase("web-0", "Failed");
   world.pods["web-0"].mut("status").set("reason", "Evicted");
   world.failures[0] = {4, kNow - 1s};
@@ -285,7 +284,7 @@ TEST(StatefulSetBackOff, HoldsASuccessorBackAndSaysSo) {
 
 TEST(StatefulSetBackOff, HoldsBackTheSuccessorOfAMemberThatWasTakenAway) {
   World world(2);
-  world.settle();
+  world.run_until_idle();
   world.pods.erase("web-1");
   world.failures[1] = {4, kNow - 1s, true, world.status()["currentRevision"].str()};
   const Plan plan = world.plan();
@@ -306,7 +305,7 @@ TEST(StatefulSetBackOff, HoldsBackTheSuccessorOfAMemberThatWasTakenAway) {
 
 TEST(StatefulSetBackOff, ANewTemplateIsTriedAtOnce) {
   World world(2);
-  world.settle();
+  world.run_until_idle();
   world.phase("web-0", "Failed");
   world.failures[0] = {9, kNow};
   world.image("i:2");
@@ -320,7 +319,7 @@ TEST(StatefulSetTeardown, LastToFirstEachGoneBeforeTheNext) {
   World world(3);
   world.ask(api::kOrderedTeardown, "true");
   EXPECT_EQ(world.plan().first.back().object["metadata"]["finalizers"], Value::array({kTeardownFinalizer}));
-  world.settle();
+  world.run_until_idle();
   world.set.mut("metadata").set("deletionTimestamp", format_time(kNow));
   EXPECT_EQ(world.sync(), Steps{"delete web-2"});
   EXPECT_EQ(world.sync(), Steps{});
@@ -337,7 +336,7 @@ TEST(StatefulSetTeardown, LastToFirstEachGoneBeforeTheNext) {
 TEST(StatefulSetTeardown, OrphansAreLeftAlone) {
   World world(2);
   world.ask(api::kOrderedTeardown, "true");
-  world.settle();
+  world.run_until_idle();
   world.set.mut("metadata").set("deletionTimestamp", format_time(kNow));
   world.set.mut("metadata").mut("finalizers").push("orphan");
   EXPECT_EQ(world.sync(), Steps{"patch web"});
@@ -347,7 +346,7 @@ TEST(StatefulSetTeardown, OrphansAreLeftAlone) {
 TEST(StatefulSetTeardown, TakenBackItLetsGo) {
   World world(1);
   world.ask(api::kOrderedTeardown, "true");
-  world.settle();
+  world.run_until_idle();
   world.ask(api::kOrderedTeardown, "false");
   EXPECT_EQ(world.sync(), Steps{"patch web"});
 }
@@ -355,7 +354,7 @@ TEST(StatefulSetTeardown, TakenBackItLetsGo) {
 TEST(StatefulSetTeardown, TakenBackWhileItEndsItLetsGoOfTheRest) {
   World world(2);
   world.ask(api::kOrderedTeardown, "true");
-  world.settle();
+  world.run_until_idle();
   world.set.mut("metadata").set("deletionTimestamp", format_time(kNow));
   EXPECT_EQ(world.sync(), Steps{"delete web-1"});
   world.ask(api::kOrderedTeardown, "false");
@@ -368,7 +367,7 @@ TEST(StatefulSetTeardown, ClaimsThatAreToStayAfterAllAreLetGo) {
   world.ask(api::kOrderedTeardown, "true");
   world.spec().set("persistentVolumeClaimRetentionPolicy",
                    Value::object({{"whenDeleted", "Delete"}, {"whenScaled", "Retain"}}));
-  world.settle();
+  world.run_until_idle();
   ASSERT_FALSE(world.claims["data-web-0"]["metadata"]["ownerReferences"].empty());
   world.set.mut("metadata").set("deletionTimestamp", format_time(kNow));
   world.sync();
@@ -382,24 +381,24 @@ TEST(StatefulSetTeardown, ClaimsThatAreToStayAfterAllAreLetGo) {
 TEST(StatefulSetSkip, ReplicasCountTheOthers) {
   World world(3);
   world.ask(api::kSkipOrdinals, "1,4-6");
-  world.settle();
+  world.run_until_idle();
   Steps names;
   for (const auto& [name, pod] : world.pods) names.push_back(name);
   EXPECT_EQ(names, (Steps{"web-0", "web-2", "web-3"}));
   world.spec().set("replicas", 4);
-  world.settle();
+  world.run_until_idle();
   EXPECT_TRUE(world.pods.count("web-7"));
   EXPECT_EQ(world.status()["readyReplicas"], 4);
 }
 
 TEST(StatefulSetSkip, AChosenMemberIsRemoved) {
   World world(3);
-  world.settle();
+  world.run_until_idle();
   world.ask(api::kSkipOrdinals, "1");
   world.spec().set("replicas", 2);
   EXPECT_EQ(world.sync(), Steps{"delete web-1"});
   world.bury();
-  world.settle();
+  world.run_until_idle();
   EXPECT_EQ(world.pods.size(), 2u);
   EXPECT_TRUE(world.claims.count("data-web-1")) << "its claim stays";
 }
@@ -407,10 +406,10 @@ TEST(StatefulSetSkip, AChosenMemberIsRemoved) {
 TEST(StatefulSetSkip, RollsByOrdinal) {
   World world(3);
   world.ask(api::kSkipOrdinals, "0-1");
-  world.settle();
+  world.run_until_idle();
   world.spec().mut("updateStrategy").mut("rollingUpdate").set("partition", 4);
   world.image("i:2");
-  world.settle();
+  world.run_until_idle();
   const std::string old = world.revision_of("web-2");
   EXPECT_EQ(world.revision_of("web-3"), old);
   EXPECT_NE(world.revision_of("web-4"), old);
@@ -421,21 +420,21 @@ TEST(StatefulSetSkip, RollsByOrdinal) {
 TEST(StatefulSetOverride, AnAnnotationOfTheTemplateIsNotTakenForOne) {
   World world(2, true);
   world.spec().mut("template").mut("metadata").mut("annotations").set(kOverrideAnnotation, "copied");
-  world.settle();
+  world.run_until_idle();
   EXPECT_TRUE(world.sync().empty());
   EXPECT_EQ(world.status()["updatedReplicas"], 2);
 }
 
 TEST(StatefulSetOverride, ChangesOneMemberOnly) {
   World world(3);
-  world.settle();
+  world.run_until_idle();
   world.ask(api::kOrdinalOverrides,
             R"({"1": {"nodeSelector": {"disk": "fast"}, "containers": [{"name": "c", "image": "i:special",
       "resources": {"limits": {"cpu": "2"}}, "env": [{"name": "ROLE", "value": "reader"}]}]}})");
   EXPECT_EQ(world.sync(), Steps{"delete web-1"});
   EXPECT_EQ(world.status()["updatedReplicas"], 2);
   world.bury();
-  world.settle();
+  world.run_until_idle();
   const Value& spec = world.pods["web-1"]["spec"];
   EXPECT_EQ(spec["nodeSelector"]["disk"], "fast");
   EXPECT_EQ(spec["containers"][0]["image"], "i:special");
@@ -454,7 +453,7 @@ TEST(StatefulSetClaimTemplates, GrowFromTheLastMemberEachAfterTheOther) {
   world.ask(api::kClaimTemplateUpdates, "true");
   world.classes["fast"] = Value::object({{"allowVolumeExpansion", true}});
   world.spec().mut("volumeClaimTemplates").mut(std::size_t{0}).mut("spec").set("storageClassName", "fast");
-  world.settle();
+  world.run_until_idle();
   for (auto& [name, claim] : world.claims) {
     claim.set("status", Value::object({{"phase", "Bound"}, {"capacity", Value::object({{"storage", "1Gi"}})}}));
   }
@@ -484,7 +483,7 @@ TEST(StatefulSetClaimTemplates, AClaimThatIsNotBoundIsWaitedFor) {
   world.ask(api::kClaimTemplateUpdates, "true");
   world.classes["fast"] = Value::object({{"allowVolumeExpansion", true}});
   world.spec().mut("volumeClaimTemplates").mut(std::size_t{0}).mut("spec").set("storageClassName", "fast");
-  world.settle();
+  world.run_until_idle();
   world.claims["data-web-0"].set("status", Value::object({{"phase", "Pending"}}));
   world.spec()
       .mut("volumeClaimTemplates")
@@ -503,7 +502,7 @@ TEST(StatefulSetClaimTemplates, AClassThatCannotGrowStopsItBeforeTheFirst) {
   world.ask(api::kClaimTemplateUpdates, "true");
   world.classes["slow"] = Value::object({{"allowVolumeExpansion", false}});
   world.spec().mut("volumeClaimTemplates").mut(std::size_t{0}).mut("spec").set("storageClassName", "slow");
-  world.settle();
+  world.run_until_idle();
   world.spec()
       .mut("volumeClaimTemplates")
       .mut(std::size_t{0})
@@ -519,7 +518,7 @@ TEST(StatefulSetClaimTemplates, AClassThatCannotGrowStopsItBeforeTheFirst) {
 TEST(StatefulSetClaimTemplates, AnOfflineGrowthRestartsTheMember) {
   World world(2);
   world.ask(api::kClaimTemplateUpdates, "true");
-  world.settle();
+  world.run_until_idle();
   for (auto& [name, pod] : world.pods) pod.mut("metadata").set("creationTimestamp", "2026-01-01T00:00:00Z");
   world.claims["data-web-1"].set("status",
                                  json::parse(R"({"phase":"Bound","conditions":[{"type":"FileSystemResizePending",
@@ -540,10 +539,10 @@ TEST(StatefulSetClaimTemplates, ANewTemplateComesAsMembersRollAndARemovedOneKeep
   world.ask(api::kClaimTemplateUpdates, "true");
   world.spec().set("persistentVolumeClaimRetentionPolicy",
                    Value::object({{"whenDeleted", "Delete"}, {"whenScaled", "Retain"}}));
-  world.settle();
+  world.run_until_idle();
   world.spec().mut("volumeClaimTemplates").push(claim_template("logs", "1Gi"));
   world.spec().mut("volumeClaimTemplates").erase(std::size_t{0});
-  world.settle();
+  world.run_until_idle();
   for (const char* pod : {"web-0", "web-1"}) {
     const Value& volumes = world.pods[pod]["spec"]["volumes"];
     EXPECT_EQ(volumes[0]["persistentVolumeClaim"]["claimName"], std::string("logs-") + pod);
@@ -558,7 +557,7 @@ TEST(StatefulSetClaimTemplates, ARemovedOneKeepsAClaimThatWasToGoWithItsPod) {
   world.ask(api::kClaimTemplateUpdates, "true");
   world.spec().set("persistentVolumeClaimRetentionPolicy",
                    Value::object({{"whenDeleted", "Retain"}, {"whenScaled", "Delete"}}));
-  world.settle();
+  world.run_until_idle();
   world.spec().set("replicas", 1);
   world.sync();  // web-1 is going, and its claim with it
   ASSERT_FALSE(world.claims["data-web-1"]["metadata"]["ownerReferences"].empty());
@@ -570,13 +569,13 @@ TEST(StatefulSetClaimTemplates, ARemovedOneKeepsAClaimThatWasToGoWithItsPod) {
 TEST(StatefulSetClaimTemplates, MembersBelowThePartitionKeepTheirs) {
   World world(2);
   world.ask(api::kClaimTemplateUpdates, "true");
-  world.settle();
+  world.run_until_idle();
   world.spec().mut("updateStrategy").mut("rollingUpdate").set("partition", 1);
   world.spec().mut("volumeClaimTemplates").push(claim_template("logs", "1Gi"));
   world.image("i:2");
-  world.settle();
+  world.run_until_idle();
   world.pods.erase("web-0");
-  world.settle();
+  world.run_until_idle();
   EXPECT_FALSE(world.claims.count("logs-web-0"));
   EXPECT_TRUE(world.claims.count("logs-web-1"));
 }
@@ -586,21 +585,21 @@ TEST(StatefulSetClaimTemplates, MembersBelowThePartitionKeepTheirs) {
 TEST(StatefulSetRecreate, AllGoBeforeTheFirstComes) {
   World world(3);
   world.ask(api::kUpdateStrategy, "Recreate");
-  world.settle();
+  world.run_until_idle();
   world.image("i:2");
   EXPECT_EQ(world.sync().size(), 4u) << "the revision, and three deletions";
   world.pods.erase("web-0");
   EXPECT_EQ(world.sync(), Steps{}) << "web-1 and web-2 still run";
   EXPECT_EQ(world.wait_reason(), "Recreating");
   world.bury();
-  world.settle();
+  world.run_until_idle();
   EXPECT_EQ(world.status()["updatedReplicas"], 3);
 }
 
 TEST(StatefulSetRecreate, OneThatIsMissingDoesNotKeepTheOthers) {
   World world(3);
   world.ask(api::kUpdateStrategy, "Recreate");
-  world.settle();
+  world.run_until_idle();
   world.pods.erase("web-0");
   world.image("i:2");
   world.sync();
@@ -613,7 +612,7 @@ TEST(StatefulSetRecreate, WithOnDeleteAMemberComesBackByItself) {
   World world(2);
   world.spec().set("updateStrategy", Value::object({{"type", "OnDelete"}}));
   world.ask(api::kUpdateStrategy, "Recreate");
-  world.settle();
+  world.run_until_idle();
   world.image("i:2");
   world.sync();
   world.pods.erase("web-1");
@@ -635,7 +634,7 @@ Value budget(std::string_view name, int allowed) {
 TEST(StatefulSetBudget, RolloutsAndScaleDownsDrawOnIt) {
   World world(3, true);
   world.spec().mut("updateStrategy").mut("rollingUpdate").set("maxUnavailable", 3);
-  world.settle();
+  world.run_until_idle();
   world.budgets = {budget("all", 0)};
   world.spec().set("replicas", 2);
   EXPECT_EQ(world.sync(), Steps{});
@@ -643,7 +642,7 @@ TEST(StatefulSetBudget, RolloutsAndScaleDownsDrawOnIt) {
   world.budgets = {budget("all", 1)};
   EXPECT_EQ(world.sync(), Steps{"delete web-2"});
   world.bury();
-  world.settle();
+  world.run_until_idle();
   world.image("i:2");
   world.budgets = {budget("all", 1), budget("wide", 5)};
   EXPECT_EQ(world.sync().size(), 2u) << "the revision, and one member though three may be missing";
@@ -651,7 +650,7 @@ TEST(StatefulSetBudget, RolloutsAndScaleDownsDrawOnIt) {
 
 TEST(StatefulSetBudget, AMemberThatIsNotReadyCostsNothing) {
   World world(2);
-  world.settle();
+  world.run_until_idle();
   world.budgets = {budget("all", 0)};
   world.ready("web-1", false);
   world.image("i:2");
@@ -663,8 +662,8 @@ TEST(StatefulSetBudget, AMemberThatIsNotReadyCostsNothing) {
 
 TEST(StatefulSetRevision, ALaterReleasesDefaultsRollNothing) {
   World world(2);
-  world.settle();
-  // The same template, as a release writes it that fills in more than the one before did.
+  world.run_until_idle();
+  // The same template, as written by a release that fills in more defaults.
   world.spec().mut("template").mut("spec").set("dnsPolicy", "ClusterFirst").set("schedulerName", "default-scheduler");
   EXPECT_TRUE(world.plan().empty());
   world.spec().mut("template").mut("spec").set("dnsPolicy", "Default");
@@ -675,7 +674,7 @@ TEST(StatefulSetRevision, ALaterReleasesDefaultsRollNothing) {
 
 TEST(StatefulSetClaims, ThoseOfAnEarlierSetAreAnnounced) {
   World world(1);
-  world.settle();
+  world.run_until_idle();
   world.claims["data-web-0"].mut("metadata").set("creationTimestamp", "2026-01-02T03:01:05Z");
   world.pods.clear();
   world.revisions.clear();
@@ -697,7 +696,7 @@ TEST(StatefulSetClaims, OwnersAreWrittenBeforeTheNoteMakesAnotherVersion) {
   World world(1);
   world.spec().set("persistentVolumeClaimRetentionPolicy",
                    Value::object({{"whenDeleted", "Delete"}, {"whenScaled", "Retain"}}));
-  world.settle();
+  world.run_until_idle();
   world.claims["data-web-0"].mut("metadata").erase("ownerReferences");
   world.claims["data-web-0"].mut("metadata").mut("annotations").set("berth.dev/used-by", "StatefulSet web (uid first)");
   world.pods.clear();
@@ -745,7 +744,7 @@ TEST(StatefulSetWait, ASlowStartIsExplainedAfterAWhileOnly) {
 
 TEST(StatefulSetWait, AMemberThatDoesNotEndIsNamedAfterItsTime) {
   World world(2);
-  world.settle();
+  world.run_until_idle();
   world.pods["web-1"].mut("metadata").set("deletionTimestamp", format_time(kNow + 30s));
   world.sync();
   EXPECT_EQ(world.waits(),
@@ -767,13 +766,13 @@ TEST(StatefulSetWait, AForeignPodOfTheNameIsNamed) {
 
 TEST(StatefulSetWait, WhatStaysOldIsCounted) {
   World world(3);
-  world.settle();
+  world.run_until_idle();
   world.spec().mut("updateStrategy").mut("rollingUpdate").set("partition", 2);
   world.image("i:2");
-  world.settle();
+  world.run_until_idle();
   EXPECT_EQ(world.wait_reason(), "Partition");
   world.spec().set("updateStrategy", Value::object({{"type", "OnDelete"}}));
-  world.settle();
+  world.run_until_idle();
   EXPECT_EQ(world.wait_reason(), "OnDelete");
 }
 

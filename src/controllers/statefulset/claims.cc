@@ -1,4 +1,4 @@
-// The claims of a set's members: made, handed over, kept, and changed with their templates.
+// The claims of a set's pods: creates them, sets their owners, retains them, and changes them with their templates.
 #include <algorithm>
 
 #include "api/quantity.h"
@@ -24,8 +24,8 @@ bool is_less(const Value& a, const Value& b) {
 constexpr std::string_view kResizePending = "FileSystemResizePending";
 bool waits_for_remount(const Value& claim) { return api::condition_is_true(claim, kResizePending); }
 
-// The claim's spec as its template wants it now; null where it is so already.
-Value wanted_spec_change(const Value& claim, const Value& claim_template) {
+// The patch of the claim's spec that its template requires now; null if none.
+Value required_spec_change(const Value& claim, const Value& claim_template) {
   Value change = Value::object();
   const Value& size = storage_of(claim_template["spec"]["resources"]["requests"]);
   if (is_less(storage_of(claim["spec"]["resources"]["requests"]), size)) {
@@ -37,8 +37,8 @@ Value wanted_spec_change(const Value& claim, const Value& claim_template) {
   return change.empty() ? Value() : change;
 }
 
-// What a claim that was told to grow still waits for; empty where it is done.
-std::string growth_left(const Value& claim) {
+// What a claim whose request was raised still waits for; empty if it is complete.
+std::string pending_growth(const Value& claim) {
   const Value& wanted = storage_of(claim["spec"]["resources"]["requests"]);
   const Value& there = storage_of(claim["status"]["capacity"]);
   if (claim["status"]["phase"].as_string() != "Bound" || !is_less(there, wanted)) return "";
@@ -48,41 +48,41 @@ std::string growth_left(const Value& claim) {
 
 }  // namespace
 
-// A member below the partition keeps what the templates were at its revision.
+// Pods below the partition keep the claim templates of their revision.
 const Value& SetPlanner::claim_templates_for(std::string_view revision) const {
   const bool old = revision == current_name_ && current_name_ != update_name_;
   return old && !current_claims_.is_null() ? current_claims_ : set_["spec"]["volumeClaimTemplates"];
 }
 
 bool SetPlanner::claims_usable(const Replica& replica) {
-  const std::string name = pod_name(shape_, replica.ordinal);
+  const std::string name = pod_name(spec_, replica.ordinal);
   if (!view_.pod(name).is_null()) {
     plan_.event(set_, kWarning, "FailedCreate",
-                words("create", name) + " failed error: pods \"" + name + "\" already exists");
+                event_text("create", name) + " failed error: pods \"" + name + "\" already exists");
     wait("NameTaken",
          "waiting for the pod " + quoted(name) + ", which does not belong to this set, to go: " +
              "kubectl delete pod " + name + ", or give the set another name",
          true);
     return false;
   }
-  if (shape_.options.recreate && !shape_.on_delete && replica.ordinal >= shape_.first_updated()) {
+  if (spec_.options.recreate && !spec_.on_delete && replica.ordinal >= spec_.first_updated()) {
     for (const Replica& other : replicas_) {
-      if (!other.outdated || other.ordinal < shape_.first_updated()) continue;
-      wait("Recreating", "waiting for " + call(other) + " to end before the new ones start");
+      if (!other.outdated || other.ordinal < spec_.first_updated()) continue;
+      wait("Recreating", "waiting for " + describe(other) + " to end before the new ones start");
       return false;
     }
   }
   std::string_view revision;
   (void)template_for(replica.ordinal, revision);
   for (const Value& one : claim_templates_for(revision)) {
-    const std::string claim_called = claim_name(shape_, api::name_of(one), replica.ordinal);
+    const std::string claim_called = claim_name(spec_, api::name_of(one), replica.ordinal);
     const Value& claim = view_.claim(claim_called);
     if (claim.is_null()) continue;
-    const bool stale = claim_is_stale(claim, shape_, replica.pod, replica.ordinal);
+    const bool stale = claim_is_stale(claim, spec_, replica.pod, replica.ordinal);
     if (!api::is_terminating(claim) && !stale) continue;
     if (api::is_terminating(claim)) {
       plan_.event(set_, kWarning, "FailedCreate",
-                  words("create", name) + " failed error: pvc " + claim_called + " is being deleted");
+                  event_text("create", name) + " failed error: pvc " + claim_called + " is being deleted");
     }
     wait("ClaimTerminating", name + " needs the claim " + quoted(claim_called) + ", which " +
                                  (stale ? "goes with the pod that was here before"
@@ -94,28 +94,28 @@ bool SetPlanner::claims_usable(const Replica& replica) {
 }
 
 void SetPlanner::add_missing_claims(const Replica& replica, const Value& templates, std::vector<Action>& chain) {
-  const std::string pod = pod_name(shape_, replica.ordinal);
+  const std::string pod = pod_name(spec_, replica.ordinal);
   for (const Value& one : templates) {
-    const std::string name = claim_name(shape_, api::name_of(one), replica.ordinal);
+    const std::string name = claim_name(spec_, api::name_of(one), replica.ordinal);
     if (!view_.claim(name).is_null()) continue;
-    chain.push_back(create(kPersistentVolumeClaims, make_claim(set_, shape_, one, replica.ordinal)));
+    chain.push_back(create(kPersistentVolumeClaims, make_claim(set_, spec_, one, replica.ordinal)));
     chain.back()
         .succeeded(set_, kNormal, "SuccessfulCreate",
-                   "create Claim " + name + " Pod " + pod + " in StatefulSet " + shape_.name + " success")
+                   "create Claim " + name + " Pod " + pod + " in StatefulSet " + spec_.name + " success")
         .failed(set_, kWarning, "FailedCreate",
-                "create Claim " + name + " for Pod " + pod + " in StatefulSet " + shape_.name + " failed error: ")
+                "create Claim " + name + " for Pod " + pod + " in StatefulSet " + spec_.name + " failed error: ")
         .failed(set_, kWarning, "FailedCreate",
-                words("create", pod) + " failed error: failed to create PVC " + name + ": ");
+                event_text("create", pod) + " failed error: failed to create PVC " + name + ": ");
   }
 }
 
-// Notes on claims that were somebody else's that they are this set's now. Answers a sentence for each.
+// Annotates claims that were last used by another set with this set. Returns a sentence for each.
 std::vector<std::string> SetPlanner::adopt_claims(const Replica& replica, const Value& templates,
                                                   std::vector<Action>& chain) {
   std::vector<std::string> out;
   const std::string user = user_of_claims(set_);
   for (const Value& one : templates) {
-    const Value& claim = view_.claim(claim_name(shape_, api::name_of(one), replica.ordinal));
+    const Value& claim = view_.claim(claim_name(spec_, api::name_of(one), replica.ordinal));
     if (claim.is_null() || api::is_terminating(claim)) continue;
     const std::string_view before = api::annotation_of(claim, kUsedByAnnotation);
     if (before == user) continue;
@@ -128,20 +128,20 @@ std::vector<std::string> SetPlanner::adopt_claims(const Replica& replica, const 
     out.push_back("claim " + quoted(api::name_of(claim)) + " is reused with the data on it: created " +
                   std::string(made) + age + ", last used by " +
                   (before.empty() ? "nobody that noted it"
-                                  : "pod " + pod_name(shape_, replica.ordinal) + " of " + std::string(before)));
+                                  : "pod " + pod_name(spec_, replica.ordinal) + " of " + std::string(before)));
   }
   return out;
 }
 
 void SetPlanner::fix_claim_owners(const Replica& replica, std::vector<Action>& chain) {
   for (const Value& one : set_["spec"]["volumeClaimTemplates"]) {
-    const Value& claim = view_.claim(claim_name(shape_, api::name_of(one), replica.ordinal));
+    const Value& claim = view_.claim(claim_name(spec_, api::name_of(one), replica.ordinal));
     if (claim.is_null() || api::is_terminating(claim)) continue;
-    Value owners = wanted_claim_owners(claim, set_, shape_, replica.pod, replica.ordinal);
+    Value owners = required_claim_owners(claim, set_, spec_, replica.pod, replica.ordinal);
     if (owners.is_null()) continue;
-    if (!replica.pod.is_null() && !shape_.in_range(replica.ordinal)) {
-      // From here on the claim goes when this pod goes. That must not happen out of an old view: neither for a replica
-      // that is wanted again, nor with a pod that is gone already.
+    if (!replica.pod.is_null() && !spec_.in_range(replica.ordinal)) {
+      // From now on deleting this pod deletes the claim. Confirm with live reads that the replica is still surplus (a
+      // scale-up may have come) and that this pod still exists (its successor needs the claim).
       chain.push_back(confirm_version(kStatefulSets, set_));
       chain.push_back(confirm_version(kPods, replica.pod));
     }
@@ -151,19 +151,19 @@ void SetPlanner::fix_claim_owners(const Replica& replica, std::vector<Action>& c
   }
 }
 
-// With whenDeleted: Retain no claim may go with the set, whether its replica has a pod now or not. One whose template
-// was removed never does.
-void SetPlanner::keep_claims_of_empty_places() {
+// With whenDeleted: Retain no claim may be deleted with the set, whether its ordinal has a pod now or not. A claim
+// whose template was removed is never deleted with the set.
+void SetPlanner::retain_claims_without_pods() {
   const Value& templates = set_["spec"]["volumeClaimTemplates"];
   auto has_template = [&](const Value& claim) {
-    const int ordinal = parse_member(api::name_of(claim)).ordinal;
+    const int ordinal = parse_member_name(api::name_of(claim)).ordinal;
     return std::any_of(templates.begin(), templates.end(), [&](const Value& one) {
-      return claim_name(shape_, api::name_of(one), ordinal) == api::name_of(claim);
+      return claim_name(spec_, api::name_of(one), ordinal) == api::name_of(claim);
     });
   };
   for (const Value& claim : view_.claims) {
     if (api::is_terminating(claim) || fixed_claims_.count(std::string(api::name_of(claim)))) continue;
-    if (shape_.delete_when_deleted && has_template(claim)) continue;
+    if (spec_.delete_when_deleted && has_template(claim)) continue;
     Value others = Value::array({});
     for (const Value& reference : claim["metadata"]["ownerReferences"]) {
       if (reference["uid"].as_string() != api::uid_of(set_)) others.push(reference);
@@ -173,13 +173,14 @@ void SetPlanner::keep_claims_of_empty_places() {
   }
 }
 
-// A claim that was to go with its pod stays when its template is removed before the pod has gone.
-void SetPlanner::keep_claims_of_removed_templates(const Replica& replica) {
-  if (!shape_.options.claim_template_updates || replica.pod.is_null()) return;
+// If a claim's template is removed before the claim's pod is gone, the claim is retained: removes the pod from its
+// owners.
+void SetPlanner::retain_claims_of_removed_templates(const Replica& replica) {
+  if (!spec_.options.claim_template_updates || replica.pod.is_null()) return;
   const Value& templates = set_["spec"]["volumeClaimTemplates"];
   for (const Value& volume : replica.pod["spec"]["volumes"]) {
     const std::string_view name = volume["persistentVolumeClaim"]["claimName"].as_string();
-    if (name.empty() || name != claim_name(shape_, volume["name"].as_string(), replica.ordinal)) continue;
+    if (name.empty() || name != claim_name(spec_, volume["name"].as_string(), replica.ordinal)) continue;
     if (std::any_of(templates.begin(), templates.end(),
                     [&](const Value& one) { return api::name_of(one) == volume["name"].as_string(); }))
       continue;
@@ -197,40 +198,41 @@ void SetPlanner::keep_claims_of_removed_templates(const Replica& replica) {
 
 // --- Changed claim templates
 
-// One of the member's claims has grown on its volume since the pod mounted it, and waits for the next mount. Times have
-// whole seconds: a pod made in that very second counts as one from before.
+// True if a claim of the pod has grown on its volume since the pod mounted it and waits for the next mount. Timestamps
+// are in seconds: a pod created in the same second counts as created before.
 bool SetPlanner::needs_remount(const Replica& replica) const {
   if (replica.state.pending) return false;
   const auto made = parse_time(replica.pod["metadata"]["creationTimestamp"].as_string());
   for (const Value& one : set_["spec"]["volumeClaimTemplates"]) {
-    const Value& claim = view_.claim(claim_name(shape_, api::name_of(one), replica.ordinal));
+    const Value& claim = view_.claim(claim_name(spec_, api::name_of(one), replica.ordinal));
     if (!waits_for_remount(claim)) continue;
     const auto grown = parse_time(api::condition_of(claim, kResizePending)["lastTransitionTime"].as_string());
-    // A stamp from the future (a clock that was set back) would make every successor need one too.
+    // Ignore a timestamp in the future (the clock was set back): every successor would need a remount, too.
     if (made.ok() && grown.ok() && *made <= *grown && *grown <= now_) return true;
   }
   return false;
 }
 
-// From the last member to the first, one at a time: the next is told when the claims of the one before are done.
+// From the last ordinal to the first, one at a time: a replica's claims are patched when those of the replica before
+// are complete.
 void SetPlanner::update_claims() {
-  if (!shape_.options.claim_template_updates || shape_.terminating) return;
+  if (!spec_.options.claim_template_updates || spec_.terminating) return;
   std::vector<std::string> done, left;
   std::vector<Action> now;
-  for (auto replica = replicas_.rbegin(); replica != replicas_.rend() && replica->ordinal >= shape_.first_updated();
+  for (auto replica = replicas_.rbegin(); replica != replicas_.rend() && replica->ordinal >= spec_.first_updated();
        ++replica) {
     std::string work;
     for (const Value& one : set_["spec"]["volumeClaimTemplates"]) {
-      const Value& claim = view_.claim(claim_name(shape_, api::name_of(one), replica->ordinal));
+      const Value& claim = view_.claim(claim_name(spec_, api::name_of(one), replica->ordinal));
       if (claim.is_null() || api::is_terminating(claim)) continue;
-      const Value change = wanted_spec_change(claim, one);
+      const Value change = required_spec_change(claim, one);
       if (change.is_null()) {
-        if (work.empty()) work = growth_left(claim);
+        if (work.empty()) work = pending_growth(claim);
         continue;
       }
       work = "claim " + std::string(api::name_of(claim)) + " is to change to " + json::encode(change);
       const bool bound = claim["status"]["phase"].as_string() == "Bound";
-      if (!bound) work += " when it is bound";  // before, the server allows no change
+      if (!bound) work += " when it is bound";  // the server allows no change before
       if (!change["resources"].is_null()) {
         const std::string class_name = claim["spec"]["storageClassName"].str();
         const Value& storage_class = view_.storage_class ? view_.storage_class(class_name) : view_.set["nothing"];
@@ -248,12 +250,12 @@ void SetPlanner::update_claims() {
         now.push_back(patch(kPersistentVolumeClaims, claim, api::PatchType::kMerge, Value::object({{"spec", change}})));
     }
     if (work.empty() && !replica->pod.is_null() &&
-        !claims_match(shape_, replica->pod, set_["spec"]["volumeClaimTemplates"], replica->ordinal))
+        !claims_match(spec_, replica->pod, set_["spec"]["volumeClaimTemplates"], replica->ordinal))
       work = "its pod is to be replaced, with the claims of the new templates";
     if (work.empty()) {
-      done.push_back(pod_name(shape_, replica->ordinal));
+      done.push_back(pod_name(spec_, replica->ordinal));
     } else {
-      left.push_back(pod_name(shape_, replica->ordinal) + ": " + work);
+      left.push_back(pod_name(spec_, replica->ordinal) + ": " + work);
     }
   }
   if (left.empty()) return;

@@ -1,4 +1,4 @@
-// Sets at rest as earlier releases of Berth stored them (tests/compat): a look at each writes nothing.
+// Idle sets as earlier releases of Berth stored them (tests/compat): planning one writes nothing.
 #include <gtest/gtest.h>
 
 #include <filesystem>
@@ -49,7 +49,7 @@ TEST(StatefulSetCompat, AStoredSetIsSyncedWithoutAWrite) {
   }
 }
 
-// The test can fail: each of these must be seen.
+// The opposite case: each of these differences must cause a write.
 TEST(StatefulSetCompat, WhatIsDifferentIsWritten) {
   for (const auto& [file, stored] : stored_sets()) {
     World image = world_of(stored);
@@ -61,7 +61,7 @@ TEST(StatefulSetCompat, WhatIsDifferentIsWritten) {
   }
 }
 
-// A release that knows more defaults writes them with the next change of the set, and rolls nothing.
+// A release with more defaults writes them with the next change of the set, and replaces no pods.
 TEST(StatefulSetCompat, MoreDefaultsThanThenRollNothing) {
   for (const auto& [file, stored] : stored_sets()) {
     World world = world_of(stored);

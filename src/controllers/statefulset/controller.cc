@@ -19,7 +19,7 @@ bool blocking_differs(const Value& before, const Value& after) {
 }
 
 // Ignore pod updates that change none of: ready, phase, owner, labels, deletion, blocking reason.
-bool matters(const Value& before, const Value& after) {
+bool affects_plan(const Value& before, const Value& after) {
   if (before.is_null() || after.is_null()) return true;
   return before["status"]["phase"] != after["status"]["phase"] ||
          api::condition_of(before, "Ready") != api::condition_of(after, "Ready") ||
@@ -29,7 +29,7 @@ bool matters(const Value& before, const Value& after) {
          blocking_differs(before, after);
 }
 
-bool claim_matters(const Value& before, const Value& after) {
+bool claim_affects_plan(const Value& before, const Value& after) {
   if (before.is_null() || after.is_null()) return true;
   return before["metadata"]["deletionTimestamp"] != after["metadata"]["deletionTimestamp"] ||
          before["metadata"]["ownerReferences"] != after["metadata"]["ownerReferences"] ||
@@ -51,7 +51,7 @@ void add_key(Keys& keys, std::string_view ns, std::string_view name) {
 
 class StatefulSetController final : public Controller {
  public:
-  StatefulSetController(InformerSet& informers, Planner planner)
+  StatefulSetController(InformerSet& informers, PlanFunction planner)
       : planner_(std::move(planner)),
         runtime_(informers.runtime()),
         sets_(informers.get(kStatefulSets)),
@@ -70,15 +70,15 @@ class StatefulSetController final : public Controller {
   std::string name() const override { return "statefulset"; }
   std::string component() const override { return "statefulset-controller"; }
 
-  std::vector<Watching> watches() override {
-    std::vector<Watching> out;
+  std::vector<WatchedCollection> watches() override {
+    std::vector<WatchedCollection> out;
     out.push_back(watch_self(sets_));
     out.push_back(watch_mapped(pods_, [this](const Value& before, const Value& after, Keys& keys) {
-      note_failure(before, after);
-      if (matters(before, after)) by_member(before, after, keys);
+      record_failure(before, after);
+      if (affects_plan(before, after)) by_member(before, after, keys);
     }));
     out.push_back(watch_mapped(claims_, [this](const Value& before, const Value& after, Keys& keys) {
-      if (claim_matters(before, after)) by_claim(after.is_null() ? before : after, keys);
+      if (claim_affects_plan(before, after)) by_claim(after.is_null() ? before : after, keys);
     }));
     out.push_back(watch_mapped(
         revisions_, [](const Value& before, const Value& after, Keys& keys) { by_owner(before, after, keys); }));
@@ -87,14 +87,14 @@ class StatefulSetController final : public Controller {
       const std::string_view ns = api::namespace_of(after.is_null() ? before : after);
       for (const Value& set : sets_.list(std::string(ns))) add_key(keys, ns, api::name_of(set));
     }));
-    // Looked up only: a class that starts to allow growth is seen with the set's next look.
+    // Read by plan(), but enqueues no keys: a class that starts to allow growth takes effect with the set's next plan.
     out.push_back(watch_mapped(classes_, [](const Value&, const Value&, Keys&) {}));
     return out;
   }
 
   Plan plan(const std::string& key, Time now) override {
     const api::Name name = name_of_key(key);
-    View view;
+    StatefulSetView view;
     view.set = sets_.get(name);
     if (view.set.is_null()) {
       failures_.erase(key);
@@ -103,7 +103,7 @@ class StatefulSetController final : public Controller {
     const std::string uid(api::uid_of(view.set));
     view.pods = pods_.by_index(index::kOwner, uid);
     for (Value& pod : pods_.by_index(index::kOrphans, name.ns)) {
-      if (parse_member(api::name_of(pod)).parent == name.name) view.orphans.push_back(std::move(pod));
+      if (parse_member_name(api::name_of(pod)).parent == name.name) view.orphans.push_back(std::move(pod));
     }
     view.revisions = revisions_.by_index(index::kOwner, uid);
     view.orphan_revisions = revisions_.by_index(index::kOrphans, name.ns);
@@ -122,7 +122,7 @@ class StatefulSetController final : public Controller {
     for (Value& budget : budgets_.list(name.ns)) {
       if (counts_everything(budget)) view.budgets.push_back(std::move(budget));
     }
-    view.failures = [this, &key, now](int ordinal) -> View::Failures {
+    view.failures = [this, &key, now](int ordinal) -> StatefulSetView::Failures {
       const auto set = failures_.find(key);
       if (set == failures_.end()) return {};
       const auto found = set->second.find(ordinal);
@@ -133,24 +133,25 @@ class StatefulSetController final : public Controller {
   }
 
  private:
-  // A member has just failed, or been taken away. Kept in memory only: after a restart each member is replaced at once
-  // again, once.
-  void note_failure(const Value& before, const Value& after) {
+  // Counts a pod that has just failed or been disrupted. Kept in memory only: after a restart the first replacement of
+  // each pod is immediate.
+  void record_failure(const Value& before, const Value& after) {
     if (after.is_null()) return;
     const Time now = runtime_.now();
-    const bool taken = is_taken_young(before, after, now);
+    const bool disrupted = is_disrupted_young(before, after, now);
     const bool ended = has_ended(after) && !(has_ended(before) && api::uid_of(before) == api::uid_of(after)) &&
                        !api::is_terminating(after);
-    if (!taken && !ended) return;
+    if (!disrupted && !ended) return;
     const Value& owner = api::controller_of(after);
     if (owner["kind"].as_string() != "StatefulSet") return;
-    const Member member = parse_member(api::name_of(after));
-    View::Failures& failures =
+    const MemberName member = parse_member_name(api::name_of(after));
+    StatefulSetView::Failures& failures =
         failures_[std::string(api::namespace_of(after)) + "/" + owner["name"].str()][member.ordinal];
-    // One that ends and is then taken away was lost once.
-    if (!(taken && has_ended(before))) failures.count = failures.last + kLossesForgotten < now ? 1 : failures.count + 1;
+    // A pod that ended and is then deleted by a controller counts once.
+    if (!(disrupted && has_ended(before)))
+      failures.count = failures.last + kLossesForgotten < now ? 1 : failures.count + 1;
     failures.last = now;
-    failures.taken = taken;
+    failures.disrupted = disrupted;
     failures.revision = api::label_of(after, kRevisionLabel);
   }
 
@@ -163,25 +164,26 @@ class StatefulSetController final : public Controller {
     }
   }
 
-  // The set that owns the pod, and the set whose replica its name would take.
+  // Keys: the set that owns the pod, and the set whose replica has the pod's name.
   void by_member(const Value& before, const Value& after, Keys& keys) const {
     by_owner(before, after, keys);
     const Value& pod = after.is_null() ? before : after;
-    const std::string_view parent = parse_member(api::name_of(pod)).parent;
+    const std::string_view parent = parse_member_name(api::name_of(pod)).parent;
     if (!parent.empty() && !sets_.get(api::namespace_of(pod), parent).is_null())
       add_key(keys, api::namespace_of(pod), parent);
   }
 
-  // "<template>-<set>-<ordinal>": every way to read the name that gives a set there is.
+  // "<template>-<set>-<ordinal>": template and set may contain dashes; enqueue each existing set that the name could
+  // belong to.
   void by_claim(const Value& claim, Keys& keys) const {
-    const std::string_view rest = parse_member(api::name_of(claim)).parent;
+    const std::string_view rest = parse_member_name(api::name_of(claim)).parent;
     for (std::size_t dash = rest.find('-'); dash != std::string_view::npos; dash = rest.find('-', dash + 1)) {
       const std::string_view set = rest.substr(dash + 1);
       if (!sets_.get(api::namespace_of(claim), set).is_null()) add_key(keys, api::namespace_of(claim), set);
     }
   }
 
-  Planner planner_;
+  PlanFunction planner_;
   Runtime& runtime_;
   Informer& sets_;
   Informer& pods_;
@@ -189,12 +191,12 @@ class StatefulSetController final : public Controller {
   Informer& revisions_;
   Informer& classes_;
   Informer& budgets_;
-  std::map<std::string, std::map<int, View::Failures>> failures_;  // by the set's key and ordinal
+  std::map<std::string, std::map<int, StatefulSetView::Failures>> failures_;  // by key of the set, then by ordinal
 };
 
 }  // namespace
 
-std::unique_ptr<Controller> make_controller(InformerSet& informers, Planner planner) {
+std::unique_ptr<Controller> make_controller(InformerSet& informers, PlanFunction planner) {
   return std::make_unique<StatefulSetController>(informers, std::move(planner));
 }
 

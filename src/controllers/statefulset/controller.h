@@ -1,5 +1,5 @@
 #pragma once
-// The StatefulSet controller: watches sets, their pods, claims and revisions, and lets plan_set() decide.
+// The StatefulSet controller: watches sets, their pods, claims and revisions, and plans with plan_set().
 
 #include <memory>
 
@@ -8,11 +8,10 @@
 
 namespace berth::controllers::statefulset {
 
-using Planner = std::function<Plan(const View& view, Time now)>;
+using PlanFunction = std::function<Plan(const StatefulSetView& view, Time now)>;
 
 // Uses the informers of statefulsets, pods, persistentvolumeclaims, controllerrevisions, storageclasses and
-// poddisruptionbudgets. `planner` is replaced only
-// by the simulator, to see its checkers catch a wrong one.
-std::unique_ptr<Controller> make_controller(InformerSet& informers, Planner planner = plan_set);
+// poddisruptionbudgets. Only the simulator replaces `planner`, with faulty ones that its checkers must detect.
+std::unique_ptr<Controller> make_controller(InformerSet& informers, PlanFunction planner = plan_set);
 
 }  // namespace berth::controllers::statefulset

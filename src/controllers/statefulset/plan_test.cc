@@ -14,7 +14,7 @@ using namespace api::resources;  // NOLINT
 using Steps = std::vector<std::string>;
 
 TEST(StatefulSetPlan, NamesRevisionsAsUpstreamDoes) {
-  // Data and names that a real Kubernetes gave.
+  // Data and names that a real Kubernetes cluster produced.
   const std::string rest =
       R"("creationTimestamp":null,"labels":{"app":"web"}},"spec":{"automountServiceAccountToken":false,"containers":[{"args":["netexec","--http-port=8080"],"image":"k8s.gcr.io/e2e-test-images/agnhost:2.21","imagePullPolicy":"Never","name":"c","readinessProbe":{"failureThreshold":3,"httpGet":{"path":"/healthz","port":8080,"scheme":"HTTP"},"periodSeconds":1,"successThreshold":1,"timeoutSeconds":1},"resources":{},"terminationMessagePath":"/dev/termination-log","terminationMessagePolicy":"File","volumeMounts":[{"mountPath":"/data","name":"data"}]}],"dnsPolicy":"ClusterFirst","restartPolicy":"Always","schedulerName":"default-scheduler","securityContext":{},"terminationGracePeriodSeconds":1}}}})";
   const std::string head = R"({"spec":{"template":{"$patch":"replace","metadata":{)";
@@ -23,7 +23,7 @@ TEST(StatefulSetPlan, NamesRevisionsAsUpstreamDoes) {
   EXPECT_EQ(revision_hash(first, 0), "666df4cf47");
   EXPECT_EQ(revision_hash(second, 0), "5cbd886d9d");
   EXPECT_NE(revision_hash(first, 1), "666df4cf47");
-  // The null that older releases wrote makes no new revision.
+  // The null that older releases stored makes no new revision.
   Value cleaned = first;
   cleaned.mut("spec").mut("template").mut("metadata").erase("creationTimestamp");
   EXPECT_TRUE(same_data(first, cleaned));
@@ -31,13 +31,13 @@ TEST(StatefulSetPlan, NamesRevisionsAsUpstreamDoes) {
 }
 
 TEST(StatefulSetPlan, ParsesMembers) {
-  EXPECT_EQ(parse_member("web-12").ordinal, 12);
-  EXPECT_EQ(parse_member("web-12").parent, "web");
-  EXPECT_EQ(parse_member("a-b-0").parent, "a-b");
-  EXPECT_EQ(parse_member("web").ordinal, -1);
-  EXPECT_EQ(parse_member("web-").ordinal, -1);
-  EXPECT_EQ(parse_member("web-x1").ordinal, -1);
-  EXPECT_EQ(parse_member("web-99999999999").ordinal, -1);
+  EXPECT_EQ(parse_member_name("web-12").ordinal, 12);
+  EXPECT_EQ(parse_member_name("web-12").parent, "web");
+  EXPECT_EQ(parse_member_name("a-b-0").parent, "a-b");
+  EXPECT_EQ(parse_member_name("web").ordinal, -1);
+  EXPECT_EQ(parse_member_name("web-").ordinal, -1);
+  EXPECT_EQ(parse_member_name("web-x1").ordinal, -1);
+  EXPECT_EQ(parse_member_name("web-99999999999").ordinal, -1);
 }
 
 TEST(StatefulSetPlan, FirstSyncMakesRevisionClaimPodAndStatus) {
@@ -84,7 +84,7 @@ TEST(StatefulSetPlan, FirstSyncMakesRevisionClaimPodAndStatus) {
                                     {"currentRevision", revision},
                                     {"updateRevision", revision},
                                     {"collisionCount", 0}}));
-  ASSERT_EQ(plan.otherwise.size(), 1u);  // what is true where the pod could not be made
+  ASSERT_EQ(plan.otherwise.size(), 1u);  // the counts that hold if the pod could not be created
   EXPECT_EQ(plan.otherwise[0].object["status"]["replicas"].as_int(), 0);
 }
 
@@ -113,7 +113,7 @@ TEST(StatefulSetPlan, ParallelMakesAllAtOnce) {
   World world(3, true);
   EXPECT_EQ(world.sync().size(), 1u + 6u);
   EXPECT_EQ(world.status()["replicas"].as_int(), 3);
-  world.settle();
+  world.run_until_idle();
   world.spec().set("replicas", 1);
   EXPECT_EQ(world.sync(), (Steps{"delete web-2", "delete web-1"}));
   EXPECT_EQ(world.sync(), Steps{});
@@ -121,7 +121,7 @@ TEST(StatefulSetPlan, ParallelMakesAllAtOnce) {
 
 TEST(StatefulSetPlan, OrderedScalesDownFromTheEndOneAtATime) {
   World world(4);
-  world.settle();
+  world.run_until_idle();
   world.spec().set("replicas", 1);
   EXPECT_EQ(world.sync(), Steps{"delete web-3"});
   EXPECT_EQ(world.status()["currentReplicas"].as_int(), 3);
@@ -134,14 +134,14 @@ TEST(StatefulSetPlan, OrderedScalesDownFromTheEndOneAtATime) {
   world.ready("web-0");
   EXPECT_EQ(world.sync(), Steps{"delete web-1"});
   world.bury();
-  world.settle();
+  world.run_until_idle();
   EXPECT_EQ(world.pods.size(), 1u);
   EXPECT_EQ(world.claims.size(), 4u);  // retained
 }
 
 TEST(StatefulSetPlan, AnUnhealthyCondemnedPodIsRemovedOnlyWhenItIsTheFirst) {
   World world(4);
-  world.settle();
+  world.run_until_idle();
   world.spec().set("replicas", 2);
   world.ready("web-2", false);
   world.ready("web-3", false);
@@ -152,7 +152,7 @@ TEST(StatefulSetPlan, AnUnhealthyCondemnedPodIsRemovedOnlyWhenItIsTheFirst) {
 
 TEST(StatefulSetPlan, SeveralEndedCondemnedPodsDoNotBlockEachOther) {
   World world(4);
-  world.settle();
+  world.run_until_idle();
   world.spec().set("replicas", 1);
   for (const char* name : {"web-1", "web-2", "web-3"}) world.phase(name, "Failed");
   EXPECT_EQ(world.sync(), Steps{"delete web-3"});
@@ -162,14 +162,14 @@ TEST(StatefulSetPlan, SeveralEndedCondemnedPodsDoNotBlockEachOther) {
 
 TEST(StatefulSetPlan, EndedAndDeletedPodsComeBack) {
   World world(2);
-  world.settle();
+  world.run_until_idle();
   for (const char* end : {"Failed", "Succeeded"}) {
     world.phase("web-0", end);
     EXPECT_EQ(world.sync(), Steps{"delete web-0"});
     EXPECT_EQ(world.sync(), Steps{});
     world.bury();
     EXPECT_EQ(world.sync(), Steps{"create web-0"});
-    world.settle();
+    world.run_until_idle();
   }
   world.pods.erase("web-1");
   EXPECT_EQ(world.sync(), Steps{"create web-1"});
@@ -178,7 +178,7 @@ TEST(StatefulSetPlan, EndedAndDeletedPodsComeBack) {
 
 TEST(StatefulSetPlan, RollsFromTheEndAndCompletes) {
   World world(3);
-  world.settle();
+  world.run_until_idle();
   const std::string old = world.status()["currentRevision"].str();
   world.image("i:2");
   const auto steps = world.sync();
@@ -195,32 +195,32 @@ TEST(StatefulSetPlan, RollsFromTheEndAndCompletes) {
   EXPECT_EQ(world.sync(), Steps{});  // not ready yet
   world.ready("web-2");
   EXPECT_EQ(world.sync(), Steps{"delete web-1"});
-  world.settle();
+  world.run_until_idle();
   EXPECT_EQ(world.status()["currentRevision"].as_string(), fresh);
   EXPECT_EQ(world.status()["currentReplicas"].as_int(), 3);
   EXPECT_EQ(world.revisions.size(), 2u);
   EXPECT_EQ(world.revisions.at(fresh)["revision"].as_int(), 2);
 
-  // Back again: the first revision is used again, with a new number.
+  // Rolled back: the first revision is used again, with a new number.
   world.image("i:1");
   EXPECT_EQ(world.sync()[0], "update " + old);
-  world.settle();
+  world.run_until_idle();
   EXPECT_EQ(world.status()["currentRevision"].as_string(), old);
   EXPECT_EQ(world.revisions.at(old)["revision"].as_int(), 3);
 }
 
 TEST(StatefulSetPlan, PartitionKeepsTheFirstOnes) {
   World world(4);
-  world.settle();
+  world.run_until_idle();
   const std::string old = world.status()["currentRevision"].str();
   world.spec().mut("updateStrategy").mut("rollingUpdate").set("partition", 2);
   world.image("i:2");
-  world.settle();
+  world.run_until_idle();
   EXPECT_EQ(world.revision_of("web-1"), old);
   EXPECT_NE(world.revision_of("web-2"), old);
   EXPECT_EQ(world.status()["updatedReplicas"].as_int(), 2);
   EXPECT_EQ(world.status()["currentRevision"].as_string(), old);
-  // A member below the partition comes back with the old template.
+  // A pod below the partition is created again with the old template.
   world.pods.erase("web-0");
   world.sync();
   EXPECT_EQ(world.revision_of("web-0"), old);
@@ -229,26 +229,26 @@ TEST(StatefulSetPlan, PartitionKeepsTheFirstOnes) {
 
 TEST(StatefulSetPlan, MaxUnavailableRollsSeveral) {
   World world(5);
-  world.settle();
+  world.run_until_idle();
   world.spec().mut("updateStrategy").mut("rollingUpdate").set("maxUnavailable", "40%");
   world.image("i:2");
   auto steps = world.sync();
   EXPECT_EQ(Steps(steps.begin() + 1, steps.end()), (Steps{"delete web-4", "delete web-3"}));
 }
 
-// Somebody has written the largest number there is on a revision: going back to an earlier one settles all the same.
+// Even if another client wrote the largest revision number, going back to an earlier revision completes.
 TEST(StatefulSetPlan, TheLargestRevisionNumberStartsNoLoop) {
   World world(2, true);
-  world.settle();
+  world.run_until_idle();
   const std::string first = world.status()["updateRevision"].str();
   world.image("i:2");
-  world.settle();
+  world.run_until_idle();
   world.revisions[world.status()["updateRevision"].str()].set("revision", INT64_MAX);
   world.image("i:1");
-  world.settle();
+  world.run_until_idle();
   EXPECT_EQ(world.status()["updateRevision"], first);
   world.image("i:3");
-  world.settle();
+  world.run_until_idle();
   EXPECT_EQ(world.status()["updatedReplicas"], 2);
 }
 
@@ -259,7 +259,7 @@ TEST(StatefulSetPlan, TheAnnotationRollsSeveralToo) {
          std::map<std::string, std::string>{{"2", "delete web-3"}, {"40%", "delete web-3"}, {"1", ""}, {"39%", ""}}) {
       World world(5);
       world.spec().set("updateStrategy", json::parse(strategy).value());
-      world.settle();
+      world.run_until_idle();
       world.ask(api::kMaxUnavailable, asked);
       world.image("i:2");
       auto steps = world.sync();
@@ -272,7 +272,7 @@ TEST(StatefulSetPlan, TheAnnotationRollsSeveralToo) {
 
 TEST(StatefulSetPlan, ParallelReplacesBrokenOldMembersFirst) {
   World world(4, true);
-  world.settle();
+  world.run_until_idle();
   world.ready("web-0", false);
   world.image("i:2");
   auto steps = world.sync();
@@ -282,13 +282,13 @@ TEST(StatefulSetPlan, ParallelReplacesBrokenOldMembersFirst) {
 
 TEST(StatefulSetPlan, OnDeleteLeavesPodsAlone) {
   World world(2);
-  world.settle();
+  world.run_until_idle();
   world.spec().set("updateStrategy", Value::object({{"type", "OnDelete"}}));
   const std::string old = world.status()["currentRevision"].str();
   world.image("i:2");
   EXPECT_EQ(world.sync().size(), 1u);  // the revision only
   world.pods.erase("web-1");
-  world.settle();
+  world.run_until_idle();
   EXPECT_EQ(world.revision_of("web-0"), old);
   EXPECT_NE(world.revision_of("web-1"), old);
   EXPECT_EQ(world.status()["currentRevision"].as_string(), old);
@@ -311,7 +311,7 @@ TEST(StatefulSetPlan, MinReadySecondsDelaysAvailability) {
 TEST(StatefulSetPlan, OrdinalsMayStartElsewhere) {
   World world(2, true);
   world.spec().set("ordinals", Value::object({{"start", 5}}));
-  world.settle();
+  world.run_until_idle();
   EXPECT_TRUE(world.pods.count("web-5") && world.pods.count("web-6"));
   world.spec().set("ordinals", Value::object({{"start", 6}}));
   EXPECT_EQ(world.sync(), (Steps{"create data-web-7", "create web-7", "delete web-5"}));
@@ -352,35 +352,36 @@ TEST(StatefulSetPlan, RetentionPolicyIsKeptInOwnerReferences) {
     world.spec().set("persistentVolumeClaimRetentionPolicy",
                      Value::object({{"whenDeleted", deleted}, {"whenScaled", scaled}}));
   };
-  world.settle();
+  world.run_until_idle();
   EXPECT_EQ(owners("data-web-0"), "");
   policy("Delete", "Retain");
-  world.settle();
+  world.run_until_idle();
   EXPECT_EQ(owners("data-web-2"), "StatefulSet ");
   policy("Delete", "Delete");
   world.spec().set("replicas", 2);
-  // The claim is told before its pod goes.
+  // The claim's owners are patched before its pod is deleted.
   EXPECT_EQ(world.sync(), (Steps{"confirm web", "confirm web-2", "patch data-web-2", "delete web-2"}));
   EXPECT_EQ(owners("data-web-2"), "Pod ");
   EXPECT_EQ(owners("data-web-1"), "StatefulSet ");
   world.bury();
-  // Back before the garbage collector came: the old claim is not used, and nothing is made until it is gone.
+  // Scaled up again before the garbage collector has run: the old claim is not used, and no pod is created until it is
+  // gone.
   world.spec().set("replicas", 3);
   EXPECT_EQ(world.sync(), Steps{});
   world.claims.erase("data-web-2");
   EXPECT_EQ(world.sync(), (Steps{"create data-web-2", "create web-2"}));
   EXPECT_EQ(owners("data-web-2"), "StatefulSet ");
   policy("Retain", "Retain");
-  world.settle();
+  world.run_until_idle();
   EXPECT_EQ(owners("data-web-2"), "");
-  // Somebody else's claim is left alone.
+  // A claim with another owner is left alone.
   policy("Delete", "Delete");
   world.claims["data-web-0"]
       .mut("metadata")
       .set("ownerReferences",
            Value::array({Value::object(
                {{"apiVersion", "v1"}, {"kind", "Other"}, {"name", "x"}, {"uid", "y"}, {"controller", true}})}));
-  world.settle();
+  world.run_until_idle();
   EXPECT_EQ(owners("data-web-0"), "Other ");
 }
 
@@ -391,9 +392,9 @@ TEST(StatefulSetPlan, ClaimsWithoutPodsAreRetainedTooWhenThePolicyChanges) {
                      Value::object({{"whenDeleted", deleted}, {"whenScaled", "Retain"}}));
   };
   policy("Delete");
-  world.settle();
+  world.run_until_idle();
   world.spec().set("replicas", 1);
-  world.settle();
+  world.run_until_idle();
   EXPECT_TRUE(api::is_controlled_by(world.claims.at("data-web-1"), "set-uid"));
   policy("Retain");
   EXPECT_EQ(world.sync(), (Steps{"patch data-web-0", "patch data-web-1"}));
@@ -403,19 +404,19 @@ TEST(StatefulSetPlan, ClaimsWithoutPodsAreRetainedTooWhenThePolicyChanges) {
 
 TEST(StatefulSetPlan, AdoptsAndReleasesBySelector) {
   World world(2);
-  world.settle();
+  world.run_until_idle();
   Value orphan = world.pods["web-1"];
   orphan.mut("metadata").erase("ownerReferences");
   world.pods["web-1"] = orphan;
   world.orphans = {orphan};
   EXPECT_EQ(World::steps(world.plan()), (Steps{"confirm web", "patch web-1"}));
-  // The name is taken by a pod that is no member: it is waited for, not fought.
+  // The name is used by a pod that does not match the selector: the plan waits for it and deletes nothing.
   world.orphans[0].mut("metadata").set("labels", Value::object({{"app", "other"}}));
   Plan plan = world.plan();
   EXPECT_EQ(World::steps(plan), Steps{});
   ASSERT_EQ(plan.events.size(), 1u);
   EXPECT_EQ(plan.events[0].message, "create Pod web-1 in StatefulSet web failed error: pods \"web-1\" already exists");
-  // A member whose labels stopped matching is let go.
+  // A pod whose labels no longer match is released.
   world.orphans.clear();
   world.pods["web-0"].mut("metadata").mut("labels").set("app", "other");
   plan = world.plan();
@@ -425,7 +426,7 @@ TEST(StatefulSetPlan, AdoptsAndReleasesBySelector) {
 
 TEST(StatefulSetPlan, ATerminatingSetOnlyReports) {
   World world(2);
-  world.settle();
+  world.run_until_idle();
   world.set.mut("metadata").set("deletionTimestamp", "2026-01-01T00:00:00Z").set("generation", 2);
   world.pods.erase("web-1");
   world.orphans = {world.pods["web-0"]};
@@ -439,7 +440,7 @@ TEST(StatefulSetPlan, HistoryIsBounded) {
   world.spec().set("revisionHistoryLimit", 2);
   for (int i = 1; i <= 6; ++i) {
     world.image("i:" + std::to_string(i));
-    world.settle();
+    world.run_until_idle();
   }
   EXPECT_EQ(world.revisions.size(), 3u);  // the one in use and two before
   EXPECT_TRUE(world.revisions.count(world.status()["currentRevision"].str()));
@@ -451,7 +452,7 @@ TEST(StatefulSetPlan, ANameCollisionIsCounted) {
   World other(1);
   Value foreign = Value::object(
       {{"metadata", Value::object({{"name", name}})}, {"data", Value::object({{"x", 1}})}, {"revision", 1}});
-  View view = other.view();
+  StatefulSetView view = other.view();
   view.revision = [&](const std::string& wanted) -> const Value& {
     static const Value none;
     return wanted == name ? foreign : none;
@@ -463,7 +464,7 @@ TEST(StatefulSetPlan, ANameCollisionIsCounted) {
 
 TEST(StatefulSetPlan, RepairsIdentityLabels) {
   World world(1);
-  world.settle();
+  world.run_until_idle();
   world.pods["web-0"].mut("metadata").mut("labels").erase("statefulset.kubernetes.io/pod-name");
   EXPECT_EQ(world.sync(), Steps{"patch web-0"});
 }
@@ -472,7 +473,7 @@ TEST(StatefulSetPlan, OlderObjectsCauseNoWrite) {
   // A set, its revision and pods as Kubernetes 1.20 left them (a null in the revision, no pod-index label would be
   // repaired, so it is there): one sync, zero writes.
   World world(2);
-  world.settle();
+  world.run_until_idle();
   for (auto& [name, revision] : world.revisions) {
     revision.mut("data").mut("spec").mut("template").mut("metadata").set("creationTimestamp", Value());
   }
@@ -481,9 +482,9 @@ TEST(StatefulSetPlan, OlderObjectsCauseNoWrite) {
 
 TEST(StatefulSetPlan, WorkGrowsWithTheReplicasOnly) {
   World world(3000, true);
-  world.settle();
+  world.run_until_idle();
   EXPECT_EQ(world.pods.size(), 3000u);
-  View view = world.view();
+  StatefulSetView view = world.view();
   std::size_t looked_up = 0;
   view.claim = [&looked_up, inner = view.claim](const std::string& name) -> const Value& {
     ++looked_up;
@@ -493,7 +494,7 @@ TEST(StatefulSetPlan, WorkGrowsWithTheReplicasOnly) {
   EXPECT_LE(looked_up, 2 * 3000u);
 }
 
-TEST(StatefulSetPlan, NoSetNoPlan) { EXPECT_TRUE(plan_set(View(), kNow).empty()); }
+TEST(StatefulSetPlan, NoSetNoPlan) { EXPECT_TRUE(plan_set(StatefulSetView(), kNow).empty()); }
 
 }  // namespace
 }  // namespace berth::controllers::statefulset

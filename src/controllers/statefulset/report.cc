@@ -1,4 +1,4 @@
-// What a set says of itself: its status, and the condition that explains what it waits for.
+// The set's status, and the condition that explains what the set waits for.
 #include <algorithm>
 
 #include "base/text.h"
@@ -14,32 +14,33 @@ using api::resources::kStatefulSets;
 namespace {
 
 constexpr std::string_view kProgressing = "Progressing";
-// Which members have been ready, as ordinals and ranges of them: they may start together after an outage.
+// The ordinals that have been ready, as ranges: they may start together after an outage.
 constexpr std::string_view kInitialised = "berth.dev/MembersInitialised";
-// How far changed claim templates have come.
+// Progress of changed claim templates.
 constexpr std::string_view kClaimTemplates = "berth.dev/ClaimTemplates";
-// A start that takes no longer needs no explanation, and no write for one.
+// A start within this time is not explained: that would cost a status write.
 constexpr Duration kSlow = 10s;
 
 }  // namespace
 
-std::string SetPlanner::call(const Replica& replica) const {
-  std::string out = pod_name(shape_, replica.ordinal);
+std::string SetPlanner::describe(const Replica& replica) const {
+  std::string out = pod_name(spec_, replica.ordinal);
   if (!replica.state.revision.empty()) out += " (revision " + std::string(replica.state.revision) + ")";
   return out;
 }
 
-// The first counts.
+// Keeps the first reason of a plan.
 void SetPlanner::wait(std::string_view reason, std::string message, bool stuck) {
   if (wait_.reason.empty()) wait_ = {std::string(reason), std::move(message), stuck};
 }
 
-// A member that is asked to end, or is about to be: why. Only when its time is up is that a blocked reason.
+// Explains the wait for a terminating pod, or for one that this plan deletes. It counts as stuck only after its
+// deadline.
 void SetPlanner::wait_for_end(const Replica& replica) {
   const Value& asked = replica.pod["metadata"]["deletionTimestamp"];
   const auto deadline = parse_time(asked.as_string());
   if (deadline.ok() && *deadline + kSlow <= now_) {
-    std::string text = "waiting for " + call(replica) + ", which was to end by " + asked.str();
+    std::string text = "waiting for " + describe(replica) + ", which was to end by " + asked.str();
     const Value& finalizers = replica.pod["metadata"]["finalizers"];
     text += finalizers.empty()
                 ? "; its node does not say that it has: see kubectl get node " + replica.pod["spec"]["nodeName"].str()
@@ -47,15 +48,15 @@ void SetPlanner::wait_for_end(const Replica& replica) {
     return wait("Terminating", std::move(text), true);
   }
   if (deadline.ok()) plan_.requeue_after(*deadline + kSlow - now_);
-  if (shape_.terminating)
-    return wait("TearingDown", "ending " + call(replica) + ", the last member left; the others follow one by one");
-  if (!shape_.in_range(replica.ordinal))
-    return wait("ScalingDown", "removing " + call(replica) + ", which the set no longer wants");
-  if (replica.outdated) return wait("Updating", "replacing " + call(replica) + " by revision " + update_name_);
-  wait("Terminating", "waiting for " + call(replica) + " to end; it was deleted, and comes back");
+  if (spec_.terminating)
+    return wait("TearingDown", "ending " + describe(replica) + ", the last member left; the others follow one by one");
+  if (!spec_.in_range(replica.ordinal))
+    return wait("ScalingDown", "removing " + describe(replica) + ", which the set no longer wants");
+  if (replica.outdated) return wait("Updating", "replacing " + describe(replica) + " by revision " + update_name_);
+  wait("Terminating", "waiting for " + describe(replica) + " to end; it was deleted, and comes back");
 }
 
-// For a member that exists: why it does not count as available.
+// Explains why an existing pod is not available.
 void SetPlanner::wait_for(const Replica& replica) {
   if (!wait_.reason.empty()) return;
   const Value& pod = replica.pod;
@@ -63,15 +64,16 @@ void SetPlanner::wait_for(const Replica& replica) {
   if (replica.state.terminating) return wait_for_end(replica);
   if (replica.state.ended) {
     std::string text =
-        call(replica) + " ended (" + pod["status"]["reason"].str(pod["status"]["phase"].as_string()) + ")";
-    const View::Failures failures = view_.failures ? view_.failures(replica.ordinal) : View::Failures{};
+        describe(replica) + " ended (" + pod["status"]["reason"].str(pod["status"]["phase"].as_string()) + ")";
+    const StatefulSetView::Failures failures =
+        view_.failures ? view_.failures(replica.ordinal) : StatefulSetView::Failures{};
     const Duration pause = back_off(failures.count);
     if (failures.last + pause <= now_) return wait("Replacing", text + " and is replaced");
     text += " " + std::to_string(failures.count) + " times of late and is replaced at " +
             format_time(failures.last + pause) + "; kubectl delete pod " + name + " does it now";
     return wait("BackOff", std::move(text), true);
   }
-  std::string text = "waiting for " + call(replica);
+  std::string text = "waiting for " + describe(replica);
   if (replica.state.ready) {
     return wait("MinReadySeconds",
                 text + ", which is ready, to stay so until " + format_time(now_ + replica.state.available_in + 999ms));
@@ -92,22 +94,22 @@ void SetPlanner::wait_for(const Replica& replica) {
   wait("NotReady", text + "; see kubectl describe pod " + name);
 }
 
-// Those that have been ready since they were last wanted, in order.
+// The replicas in range that have been ready since their last scale-up, in order.
 std::vector<int> SetPlanner::initialised() const {
   std::vector<int> out;
-  if (shape_.parallel) return out;
+  if (spec_.parallel) return out;
   const Value& record = api::condition_of(set_, kInitialised);
-  const auto noted = api::parse_ordinals(record["message"].as_string());
-  // A set that was whole when nothing was noted yet: all of it had been ready.
+  const auto stored = api::parse_ordinals(record["message"].as_string());
+  // No condition yet, but all replicas were ready at the last status write: all of them have been ready.
   const Value& status = set_["status"];
-  const bool was_whole = record.is_null() && shape_.replicas > 0 &&
-                         status["readyReplicas"].as_int() == shape_.replicas &&
-                         status["replicas"].as_int() == shape_.replicas;
+  const bool was_complete = record.is_null() && spec_.replicas > 0 &&
+                            status["readyReplicas"].as_int() == spec_.replicas &&
+                            status["replicas"].as_int() == spec_.replicas;
   for (const Replica& replica : replicas_) {
     const bool before =
-        was_whole || (noted.ok() && std::any_of(noted->begin(), noted->end(), [&](const api::OrdinalRange& range) {
-                        return range.contains(replica.ordinal);
-                      }));
+        was_complete ||
+        (stored.ok() && std::any_of(stored->begin(), stored->end(),
+                                    [&](const api::OrdinalRange& range) { return range.contains(replica.ordinal); }));
     if (before || replica.state.ready) out.push_back(replica.ordinal);
   }
   return out;
@@ -116,12 +118,12 @@ std::vector<int> SetPlanner::initialised() const {
 // --- Numbers
 
 void SetPlanner::count(const Replica& replica) {
-  ++seen_.replicas;
-  seen_.ready += replica.state.ready ? 1 : 0;
-  seen_.available += replica.state.available ? 1 : 0;
+  ++observed_.replicas;
+  observed_.ready += replica.state.ready ? 1 : 0;
+  observed_.available += replica.state.available ? 1 : 0;
   if (replica.state.terminating) return;
-  seen_.current += replica.state.revision == current_name_ ? 1 : 0;
-  seen_.updated += replica.outdated ? 0 : 1;
+  observed_.current += replica.state.revision == current_name_ ? 1 : 0;
+  observed_.updated += replica.outdated ? 0 : 1;
 }
 
 void SetPlanner::count_created(std::string_view revision) {
@@ -146,12 +148,12 @@ Value SetPlanner::status_of(const Counts& counts) const {
   };
   int current = counts.current;
   std::string_view current_name = current_name_;
-  if (!shape_.on_delete && counts.updated == shape_.replicas && counts.ready == shape_.replicas &&
-      counts.replicas == shape_.replicas) {
+  if (!spec_.on_delete && counts.updated == spec_.replicas && counts.ready == spec_.replicas &&
+      counts.replicas == spec_.replicas) {
     current = counts.updated;
     current_name = update_name_;
   }
-  // A view from before somebody's newer write must not take the observed generation back.
+  // observedGeneration must not decrease if this view is older than another client's write.
   const auto generation = std::max(set_["metadata"]["generation"].as_int(), status["observedGeneration"].as_int());
   if (generation != 0) status.set("observedGeneration", generation);
   status.set("replicas", counts.replicas).set("availableReplicas", counts.available);
@@ -165,8 +167,8 @@ Value SetPlanner::status_of(const Counts& counts) const {
 
 // --- Conditions
 
-// A condition that is not there yet is added only with something to say: a set at rest, of whatever release, is not
-// written.
+// A condition is added only when it has something to report: an upgrade of Berth must not rewrite the status of sets
+// that wait for nothing.
 void SetPlanner::add_conditions(Value& status, bool refused) const {
   Value conditions = status["conditions"];
   auto has = [&](std::string_view type) { return !api::condition_of(set_, type).is_null(); };
@@ -183,19 +185,18 @@ void SetPlanner::add_conditions(Value& status, bool refused) const {
   } else if (has(kProgressing)) {
     int old = 0;
     for (const Replica& replica : replicas_) old += replica.outdated ? 1 : 0;
-    const int updated = shape_.replicas - old;
+    const int updated = spec_.replicas - old;
     std::string text = std::to_string(updated) + (updated == 1 ? " member is" : " members are") +
                        " available at revision " + update_name_;
     if (old > 0) {
-      text +=
-          "; " + std::to_string(old) + (old == 1 ? " stays as it is " : " stay as they are ") +
-          (shape_.on_delete ? std::string(old == 1 ? "until you delete it" : "until you delete them") + " (OnDelete)"
-                            : "below ordinal " + std::to_string(shape_.first_updated()) + " (partition)");
+      text += "; " + std::to_string(old) + (old == 1 ? " stays as it is " : " stay as they are ") +
+              (spec_.on_delete ? std::string(old == 1 ? "until you delete it" : "until you delete them") + " (OnDelete)"
+                               : "below ordinal " + std::to_string(spec_.first_updated()) + " (partition)");
     }
-    put(kProgressing, "True", old == 0 ? "Complete" : shape_.on_delete ? "OnDelete" : "Partition", text);
+    put(kProgressing, "True", old == 0 ? "Complete" : spec_.on_delete ? "OnDelete" : "Partition", text);
   }
-  if (!shape_.parallel &&
-      (has(kInitialised) || (status != set_["status"] && !initialised_.empty() && shape_.replicas > 1))) {
+  if (!spec_.parallel &&
+      (has(kInitialised) || (status != set_["status"] && !initialised_.empty() && spec_.replicas > 1))) {
     put(kInitialised, initialised_.empty() ? "False" : "True", "HaveBeenReady", api::format_ordinals(initialised_));
   }
   if (!claims_progress_.empty()) {
@@ -217,22 +218,22 @@ void SetPlanner::finish() {
     actions.push_back(update_status(kStatefulSets, std::move(object)));
   };
   write_status(expected_, false, plan_.then);
-  write_status(seen_, true, plan_.otherwise);
+  write_status(observed_, true, plan_.otherwise);
   const Value& before = api::condition_of(set_, kProgressing);
   if (wait_.reason == "BackOff" && before["message"].as_string() != wait_.message)
     plan_.event(set_, kWarning, "BackOff", wait_.message);
-  if (shape_.terminating) return;
+  if (spec_.terminating) return;
 
   std::vector<std::string> live = {current_name_, update_name_, set_["status"]["currentRevision"].str(),
                                    set_["status"]["updateRevision"].str()};
-  if (view_.revisions.size() <= static_cast<std::size_t>(std::max(0, shape_.history_limit))) return;
+  if (view_.revisions.size() <= static_cast<std::size_t>(std::max(0, spec_.history_limit))) return;
   for (const auto* list : {&replicas_, &surplus_}) {
     for (const Replica& replica : *list) {
       if (std::find(live.begin(), live.end(), replica.state.revision) == live.end())
         live.emplace_back(replica.state.revision);
     }
   }
-  for (const Value& revision : surplus_revisions(view_.revisions, live, shape_.history_limit)) {
+  for (const Value& revision : surplus_revisions(view_.revisions, live, spec_.history_limit)) {
     plan_.then.push_back(remove(kControllerRevisions, revision));
   }
 }

@@ -1,4 +1,4 @@
-// Members of an old template.
+// Replacement of pods with an old template.
 #include <algorithm>
 
 #include "base/text.h"
@@ -9,29 +9,29 @@ namespace berth::controllers::statefulset {
 
 namespace {
 
-// A member that was ready a moment ago may become so again by itself.
+// A pod that was ready less than this ago may become ready again by itself.
 constexpr Duration kUnreadyIsBroken = 10s;
 
 }  // namespace
 
 bool SetPlanner::is_outdated(const Replica& replica) const {
   if (replica.state.revision != update_name_) return true;
-  if (api::annotation_of(replica.pod, kOverrideAnnotation) != override_hash(shape_, replica.ordinal)) return true;
-  if (!shape_.options.claim_template_updates) return false;
-  return !claims_match(shape_, replica.pod, set_["spec"]["volumeClaimTemplates"], replica.ordinal) ||
+  if (api::annotation_of(replica.pod, kOverrideAnnotation) != override_hash(spec_, replica.ordinal)) return true;
+  if (!spec_.options.claim_template_updates) return false;
+  return !claims_match(spec_, replica.pod, set_["spec"]["volumeClaimTemplates"], replica.ordinal) ||
          needs_remount(replica);
 }
 
-// A member that is not ready and will not be, of a template that is no longer asked for, blocks an ordered set for
-// ever. It is replaced, from the last to the first; it costs no availability, and what is being replaced still counts.
+// A pod that is not ready and will not become ready, of an old template, blocks an ordered set for ever. Replaces such
+// pods from the last to the first, at no cost in availability. Pods being replaced count against maxUnavailable.
 void SetPlanner::replace_broken() {
-  if (shape_.on_delete || shape_.parallel) return;
+  if (spec_.on_delete || spec_.parallel) return;
   int under_way = 0;
   for (const Replica& replica : replicas_) {
     const bool fresh = !replica.pod.is_null() && !replica.outdated && !replica.state.available;
     under_way += fresh || replica.state.terminating ? 1 : 0;
   }
-  for (auto replica = replicas_.rbegin(); replica != replicas_.rend() && replica->ordinal >= shape_.first_updated();
+  for (auto replica = replicas_.rbegin(); replica != replicas_.rend() && replica->ordinal >= spec_.first_updated();
        ++replica) {
     if (replica->pod.is_null() || !replica->outdated || replica->state.ready || replica->state.terminating ||
         replica->state.ended)
@@ -42,7 +42,7 @@ void SetPlanner::replace_broken() {
       plan_.requeue_after(broken_at - now_);
       continue;
     }
-    if (under_way >= shape_.max_unavailable) return;
+    if (under_way >= spec_.max_unavailable) return;
     ++under_way;
     plan_.event(set_, kNormal, "ReplacingBroken",
                 "Pod " + std::string(api::name_of(replica->pod)) +
@@ -51,24 +51,24 @@ void SetPlanner::replace_broken() {
   }
 }
 
-void SetPlanner::roll() {
-  if (shape_.on_delete) return;
-  auto to_go = [&](const Replica& replica) {
-    return replica.outdated && !replica.state.terminating && replica.ordinal >= shape_.first_updated();
+void SetPlanner::roll_out() {
+  if (spec_.on_delete) return;
+  auto is_replaceable = [&](const Replica& replica) {
+    return replica.outdated && !replica.state.terminating && replica.ordinal >= spec_.first_updated();
   };
   int unavailable = 0;
   for (const Replica& replica : replicas_) unavailable += replica.state.unavailable() ? 1 : 0;
-  int budget = shape_.options.recreate ? shape_.replicas : shape_.max_unavailable - unavailable;
-  if (shape_.parallel) {
-    // Members that serve nobody cost no availability.
+  int budget = spec_.options.recreate ? spec_.replicas : spec_.max_unavailable - unavailable;
+  if (spec_.parallel) {
+    // Pods that are not available serve no clients: replacing them costs no availability.
     for (auto replica = replicas_.rbegin(); replica != replicas_.rend(); ++replica) {
-      if (to_go(*replica) && !replica->state.available) delete_pod(*replica);
+      if (is_replaceable(*replica) && !replica->state.available) delete_pod(*replica);
     }
   }
   for (auto replica = replicas_.rbegin(); replica != replicas_.rend(); ++replica) {
-    if (!to_go(*replica)) continue;
+    if (!is_replaceable(*replica)) continue;
     if (budget <= 0) {
-      wait("Updating", call(*replica) + " is to be replaced by revision " + update_name_ +
+      wait("Updating", describe(*replica) + " is to be replaced by revision " + update_name_ +
                            ", when the members replaced before it are ready");
       return;
     }

@@ -1,5 +1,5 @@
 #pragma once
-// A StatefulSet and what belongs to it as the planner sees it, to which plans can be applied. For tests.
+// A StatefulSet and its objects as the planner sees them, to which plans can be applied. For tests.
 
 #include <gtest/gtest.h>
 
@@ -21,7 +21,7 @@ struct World {
   std::map<std::string, Value> pods, claims, revisions;
   std::map<std::string, Value> classes;
   std::vector<Value> orphans, orphan_revisions, budgets;
-  std::map<int, View::Failures> failures;
+  std::map<int, StatefulSetView::Failures> failures;
   Time now = kNow;
   int uids = 0;
 
@@ -42,8 +42,8 @@ struct World {
   }
   Value& spec() { return set.mut("spec"); }
 
-  View view() const {
-    View out;
+  StatefulSetView view() const {
+    StatefulSetView out;
     out.set = set;
     for (const auto& [name, pod] : pods) {
       if (api::is_controlled_by(pod, api::uid_of(set))) out.pods.push_back(pod);
@@ -68,7 +68,7 @@ struct World {
     out.budgets = budgets;
     out.failures = [this](int ordinal) {
       auto found = failures.find(ordinal);
-      return found == failures.end() ? View::Failures{} : found->second;
+      return found == failures.end() ? StatefulSetView::Failures{} : found->second;
     };
     return out;
   }
@@ -84,7 +84,7 @@ struct World {
     return verbs.at(action.verb) + (action.subresource.empty() ? "" : " " + action.subresource) + " " +
            action.name.name;
   }
-  // Everything a plan does, in an order in which the driver may do it, without status.
+  // All writes of a plan in an order in which the driver may execute them, without status.
   static std::vector<std::string> steps(const Plan& plan) {
     std::vector<std::string> out;
     for (const Action& action : plan.first) out.push_back(text(action));
@@ -133,7 +133,7 @@ struct World {
       merge(all[action.name.name], object);
     }
   }
-  // Plans and applies once; the steps taken.
+  // Plans and applies once; returns the writes.
   std::vector<std::string> sync() {
     Plan made = plan();
     for (const Action& action : made.first) apply(action);
@@ -153,12 +153,12 @@ struct World {
   void phase(const std::string& name, std::string_view phase) {
     pods[name].set("status", Value::object({{"phase", phase}}));
   }
-  // What the kubelet does to pods that are being deleted.
+  // Removes pods that are being deleted, as the agent does.
   void bury() {
     std::erase_if(pods, [](const auto& entry) { return api::is_terminating(entry.second); });
   }
-  // Until nothing is left to do; every new pod becomes ready, every dying one goes.
-  void settle() {
+  // Syncs until there is no change; every new pod becomes ready, every terminating one is removed.
+  void run_until_idle() {
     for (int i = 0; i < 1000; ++i) {
       const auto before = set;
       bool changed = !sync().empty() || set != before;
@@ -174,7 +174,7 @@ struct World {
     }
     ADD_FAILURE() << "does not settle";
   }
-  // What the set says it waits for.
+  // The message of the condition Progressing.
   std::string waits() const { return api::condition_of(set, "Progressing")["message"].str(); }
   std::string wait_reason() const { return api::condition_of(set, "Progressing")["reason"].str(); }
   void ask(std::string_view annotation, std::string_view value) {

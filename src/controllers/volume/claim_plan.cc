@@ -34,14 +34,14 @@ class ClaimPlanner {
   void wait_for_consumer();
   void provision();
   void bind(const Value& volume, std::vector<Action> chain = {});
-  void finish_status(const Value& volume);
-  void lose(std::string_view reason, std::string message);
+  void complete_status(const Value& volume);
+  void mark_lost(std::string_view reason, std::string message);
   void set_phase(std::string_view phase);
   void expand();
-  void settle_resize();
+  void clear_resize_conditions();
   const Value* target_node(std::string& problem) const;
   Value claim_reference() const;
-  void tell(std::string_view type, std::string_view reason, std::string message) {
+  void emit(std::string_view type, std::string_view reason, std::string message) {
     plan_.event(claim_, type, reason, std::move(message));
   }
   std::string class_name() const { return std::string(class_of(claim_)); }
@@ -70,24 +70,24 @@ void ClaimPlanner::set_phase(std::string_view phase) {
 
 // --- Bound claims
 
-void ClaimPlanner::lose(std::string_view reason, std::string message) {
+void ClaimPlanner::mark_lost(std::string_view reason, std::string message) {
   if (claim_["status"]["phase"].as_string() == "Lost") return;
-  tell(kWarning, reason, std::move(message));
+  emit(kWarning, reason, std::move(message));
   set_phase("Lost");
 }
 
 void ClaimPlanner::sync_bound() {
   if (claim_["spec"]["volumeName"].as_string().empty()) {
-    return lose("ClaimLost", "Bound claim has lost reference to PersistentVolume. Data on the volume is lost!");
+    return mark_lost("ClaimLost", "Bound claim has lost reference to PersistentVolume. Data on the volume is lost!");
   }
   const Value& volume = view_.volume;
   if (volume.is_null()) {
     if (!view_.volume_missing_long) return plan_.requeue_after(kMissingLong);
-    return lose("ClaimLost", "Bound claim has lost its PersistentVolume. Data on the volume is lost!");
+    return mark_lost("ClaimLost", "Bound claim has lost its PersistentVolume. Data on the volume is lost!");
   }
   const Value& reference = volume["spec"]["claimRef"];
   if (!reference.is_null() && reference["uid"].as_string() != api::uid_of(claim_)) {
-    return lose("ClaimMisbound", "Two claims are bound to the same volume, this one is bound incorrectly");
+    return mark_lost("ClaimMisbound", "Two claims are bound to the same volume, this one is bound incorrectly");
   }
   bind(volume);
   if (!plan_.chains.empty() || !plan_.then.empty()) return;
@@ -105,37 +105,37 @@ void ClaimPlanner::sync_unbound() {
   }
   const bool waits = waits_for_consumer(view_.storage_class);
   MatchOptions options;
-  options.waits = waits;
+  options.waits_for_consumer = waits;
   const Value found = find_match(claim_, view_.volumes, options);
   if (!found.is_null()) return bind(found);
-  const bool nobody_yet = waits && api::annotation_of(claim_, kSelectedNode).empty();
-  if (!nobody_yet && !class_of(claim_).empty()) return provision();
+  const bool no_consumer = waits && api::annotation_of(claim_, kSelectedNode).empty();
+  if (!no_consumer && !class_of(claim_).empty()) return provision();
   set_phase("Pending");
-  if (nobody_yet) return wait_for_consumer();
-  tell(kNormal, "FailedBinding", "no persistent volumes available for this claim and no storage class is set");
+  if (no_consumer) return wait_for_consumer();
+  emit(kNormal, "FailedBinding", "no persistent volumes available for this claim and no storage class is set");
 }
 
 void ClaimPlanner::wait_for_consumer() {
   const auto& pods = view_.waiting_pods;
   if (pods.empty())
-    return tell(kNormal, "WaitForFirstConsumer", "waiting for first consumer to be created before binding");
-  tell(kNormal, "WaitForPodScheduled",
+    return emit(kNormal, "WaitForFirstConsumer", "waiting for first consumer to be created before binding");
+  emit(kNormal, "WaitForPodScheduled",
        (pods.size() > 1 ? "waiting for pods " : "waiting for pod ") + join(pods, ",") + " to be scheduled");
 }
 
-// The claim names its volume.
+// The claim names its volume in spec.volumeName.
 void ClaimPlanner::sync_requested() {
   const Value& volume = view_.volume;
   if (volume.is_null()) return set_phase("Pending");
   if (is_reserved_for(volume, claim_)) return bind(volume);
   const std::string name(api::name_of(volume));
   if (!volume["spec"]["claimRef"].is_null()) {
-    tell(kWarning, "FailedBinding", "volume \"" + name + "\" already bound to a different claim.");
+    emit(kWarning, "FailedBinding", "volume \"" + name + "\" already bound to a different claim.");
     return set_phase("Pending");
   }
   const std::string problem = mismatch(volume, claim_);
   if (!problem.empty()) {
-    tell(kWarning, "VolumeMismatch", "Cannot bind to requested volume \"" + name + "\": " + problem);
+    emit(kWarning, "VolumeMismatch", "Cannot bind to requested volume \"" + name + "\": " + problem);
     return set_phase("Pending");
   }
   bind(volume);
@@ -147,7 +147,7 @@ void ClaimPlanner::bind(const Value& volume, std::vector<Action> chain) {
   const Value& reference = volume["spec"]["claimRef"];
   if (reference["uid"].as_string() != api::uid_of(claim_)) {
     Value change = Value::object({{"spec", Value::object({{"claimRef", claim_reference()}})}});
-    // A user who reserved the volume keeps the reservation when the claim goes.
+    // A user's reservation of the volume remains when the claim is deleted.
     if (reference.is_null()) change.mut("metadata").set("annotations", Value::object({{kBoundByController, "yes"}}));
     chain.push_back(patch(kPersistentVolumes, volume, api::PatchType::kMerge, std::move(change), true));
   }
@@ -167,16 +167,16 @@ void ClaimPlanner::bind(const Value& volume, std::vector<Action> chain) {
     chain.push_back(patch(kPersistentVolumeClaims, claim_, api::PatchType::kMerge, std::move(change), true));
   }
   plan_.add_chain(std::move(chain));
-  finish_status(volume);
+  complete_status(volume);
 }
 
-void ClaimPlanner::finish_status(const Value& volume) {
+void ClaimPlanner::complete_status(const Value& volume) {
   const Value& status = claim_["status"];
   const bool bound = status["phase"].as_string() == "Bound";
   Value change = Value::object();
   if (!bound) change.set("phase", "Bound");
   if (status["accessModes"] != volume["spec"]["accessModes"]) change.set("accessModes", volume["spec"]["accessModes"]);
-  // Once bound, the size belongs to whoever grows the file system.
+  // After binding, the agent that grows the file system owns status.capacity.
   if ((!bound || status["capacity"].empty()) && status["capacity"] != volume["spec"]["capacity"]) {
     change.set("capacity", volume["spec"]["capacity"]);
   }
@@ -186,7 +186,7 @@ void ClaimPlanner::finish_status(const Value& volume) {
 
 // --- New volumes
 
-// The node to make the volume on; null with a problem to tell, or with none where time will help.
+// The node to create the volume on; null, with a problem for an event, if there is none.
 const Value* ClaimPlanner::target_node(std::string& problem) const {
   const std::string_view selected = api::annotation_of(claim_, kSelectedNode);
   if (!selected.empty()) {
@@ -219,20 +219,20 @@ const Value* ClaimPlanner::target_node(std::string& problem) const {
 void ClaimPlanner::provision() {
   const Value& storage_class = view_.storage_class;
   if (storage_class.is_null()) {
-    return tell(kWarning, "ProvisioningFailed", "storageclass.storage.k8s.io " + quoted(class_name()) + " not found");
+    return emit(kWarning, "ProvisioningFailed", "storageclass.storage.k8s.io " + quoted(class_name()) + " not found");
   }
   const std::string provisioner = storage_class["provisioner"].str();
   if (provisioner == "kubernetes.io/no-provisioner") {
-    return tell(kWarning, "ProvisioningFailed", "no volume plugin matched name: kubernetes.io/no-provisioner");
+    return emit(kWarning, "ProvisioningFailed", "no volume plugin matched name: kubernetes.io/no-provisioner");
   }
   auto waiting_for = [&] {
-    tell(
+    emit(
         kNormal, "ExternalProvisioning",
         "Waiting for a volume to be created either by the external provisioner '" + provisioner +
             "' or manually by the system administrator. If volume creation is delayed, please verify that the provisioner is "
             "running and correctly registered.");
   };
-  if (!serves(provisioner)) {
+  if (!is_served_provisioner(provisioner)) {
     if (api::annotation_of(claim_, kStorageProvisioner) != provisioner) {
       Value change = Value::object(
           {{"metadata", Value::object({{"annotations", Value::object({{kStorageProvisioner, provisioner},
@@ -245,22 +245,22 @@ void ClaimPlanner::provision() {
   std::string problem;
   const Value* node = target_node(problem);
   if (!node) {
-    tell(kWarning, "ProvisioningFailed", failure + problem);
+    emit(kWarning, "ProvisioningFailed", failure + problem);
     if (api::annotation_of(claim_, kSelectedNode).empty()) return;
-    // The scheduler has to choose again.
+    // The scheduler must choose another node.
     Value change =
         Value::object({{"metadata", Value::object({{"annotations", Value::object({{kSelectedNode, nullptr}})}})}});
     plan_.add(patch(kPersistentVolumeClaims, claim_, api::PatchType::kMerge, std::move(change), true));
     return;
   }
   Result<Value> volume = make_local_volume(claim_, storage_class, *node);
-  if (!volume.ok()) return tell(kWarning, "ProvisioningFailed", failure + volume.error().message);
+  if (!volume.ok()) return emit(kWarning, "ProvisioningFailed", failure + volume.error().message);
   waiting_for();
-  tell(kNormal, "Provisioning", "External provisioner is provisioning volume for claim " + quoted(key_of(claim_)));
+  emit(kNormal, "Provisioning", "External provisioner is provisioning volume for claim " + quoted(key_of(claim_)));
   Action made = create(kPersistentVolumes, volume.value());
   made.succeeded(claim_, kNormal, "ProvisioningSucceeded", "Successfully provisioned volume " + volume_name(claim_));
   made.failed(claim_, kWarning, "ProvisioningFailed", failure);
-  plan_.chains.clear();  // phase Pending need not be said any more
+  plan_.chains.clear();  // phase Pending is obsolete
   bind(volume.value(), {std::move(made)});
 }
 
@@ -270,15 +270,15 @@ void ClaimPlanner::expand() {
   const Value& volume = view_.volume;
   const api::Quantity wanted = request_of(claim_);
   const auto reached = api::Quantity::parse(claim_["status"]["capacity"]["storage"].as_string());
-  if (!reached.ok() || wanted <= reached.value()) return settle_resize();
+  if (!reached.ok() || wanted <= reached.value()) return clear_resize_conditions();
   if (!is_local(volume)) {
     if (capacity_of(volume) < wanted)
-      tell(kNormal, "ExternalExpanding", "waiting for an external controller to expand this PVC");
+      emit(kNormal, "ExternalExpanding", "waiting for an external controller to expand this PVC");
     return;
   }
   if (capacity_of(volume) < wanted) {
     if (!view_.storage_class["allowVolumeExpansion"].as_bool()) return;
-    tell(kNormal, "Resizing", "External resizer is resizing volume " + std::string(api::name_of(volume)));
+    emit(kNormal, "Resizing", "External resizer is resizing volume " + std::string(api::name_of(volume)));
     Value size = Value::object({{"storage", claim_["spec"]["resources"]["requests"]["storage"]}});
     plan_.add(patch(kPersistentVolumes, volume, api::PatchType::kMerge,
                     Value::object({{"spec", Value::object({{"capacity", size}})}}), true));
@@ -294,7 +294,7 @@ void ClaimPlanner::expand() {
   }
 }
 
-void ClaimPlanner::settle_resize() {
+void ClaimPlanner::clear_resize_conditions() {
   Value left = Value::array();
   for (const Value& condition : claim_["status"]["conditions"]) {
     const std::string_view type = condition["type"].as_string();

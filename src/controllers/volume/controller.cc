@@ -57,8 +57,8 @@ class ClaimController final : public Controller {
   std::string name() const override { return "persistentvolumeclaim"; }
   std::string component() const override { return "persistentvolume-controller"; }
 
-  std::vector<Watching> watches() override {
-    std::vector<Watching> out;
+  std::vector<WatchedCollection> watches() override {
+    std::vector<WatchedCollection> out;
     out.push_back(watch_self(claims_));
     out.push_back(watch_mapped(volumes_, [this](const Value& before, const Value& after, Keys& keys) {
       for (const Value* volume : {&before, &after}) add(keys, reference_key(*volume));
@@ -90,7 +90,7 @@ class ClaimController final : public Controller {
     ClaimView view;
     view.claim = claims_.get(name_of_key(key));
     if (view.claim.is_null()) {
-      told_.erase(key);
+      emitted_.erase(key);
       missing_.erase(key);
       return {};
     }
@@ -112,9 +112,9 @@ class ClaimController final : public Controller {
           view.waiting_pods.emplace_back(api::name_of(pod));
       }
     }
-    view.volume_missing_long = missing_long(key, !volume.empty() && view.volume.is_null());
+    view.volume_missing_long = is_missing_long(key, !volume.empty() && view.volume.is_null());
     Plan out = plan_claim(view, now);
-    drop_repetitions(key, std::string(api::uid_of(view.claim)), out);
+    remove_repeated_events(key, std::string(api::uid_of(view.claim)), out);
     return out;
   }
 
@@ -123,7 +123,7 @@ class ClaimController final : public Controller {
     for (const Value& claim : claims_.by_index(kUnboundByClass, storage_class)) add(keys, key_of(claim));
   }
 
-  bool missing_long(const std::string& key, bool missing) {
+  bool is_missing_long(const std::string& key, bool missing) {
     if (!missing) {
       missing_.erase(key);
       return false;
@@ -132,18 +132,18 @@ class ClaimController final : public Controller {
     return runtime_.monotonic() - at->second >= kMissingLong;
   }
 
-  // A claim that waits is looked at often and says the same each time: once is enough.
-  void drop_repetitions(const std::string& key, const std::string& uid, Plan& plan) {
-    Told& told = told_[key];
-    if (told.uid != uid) told = Told{uid, {}};
+  // A waiting claim is planned often with the same events: emit each once.
+  void remove_repeated_events(const std::string& key, const std::string& uid, Plan& plan) {
+    EmittedEvents& emitted = emitted_[key];
+    if (emitted.uid != uid) emitted = EmittedEvents{uid, {}};
     std::erase_if(plan.events,
-                  [&](const EventSpec& event) { return !told.said.insert(event.reason + event.message).second; });
-    if (told.said.empty() || told.said.size() > 64) told_.erase(key);
+                  [&](const EventSpec& event) { return !emitted.texts.insert(event.reason + event.message).second; });
+    if (emitted.texts.empty() || emitted.texts.size() > 64) emitted_.erase(key);
   }
 
-  struct Told {
+  struct EmittedEvents {
     std::string uid;
-    std::set<std::string> said;
+    std::set<std::string> texts;
   };
   Runtime& runtime_;
   Informer& claims_;
@@ -151,8 +151,8 @@ class ClaimController final : public Controller {
   Informer& classes_;
   Informer& nodes_;
   Informer& pods_;
-  std::map<std::string, Told> told_;         // by key
-  std::map<std::string, Duration> missing_;  // by key: since when the claim's volume is not in the cache
+  std::map<std::string, EmittedEvents> emitted_;  // by key
+  std::map<std::string, Duration> missing_;       // by key: since when the cache lacks the claim's volume
 };
 
 // --- Volumes
@@ -169,8 +169,8 @@ class VolumeController final : public Controller {
   std::string name() const override { return "persistentvolume"; }
   std::string component() const override { return "persistentvolume-controller"; }
 
-  std::vector<Watching> watches() override {
-    std::vector<Watching> out;
+  std::vector<WatchedCollection> watches() override {
+    std::vector<WatchedCollection> out;
     out.push_back(watch_self(volumes_));
     out.push_back(watch_mapped(claims_, [this](const Value& before, const Value& after, Keys& keys) {
       for (const Value* claim : {&before, &after}) add(keys, (*claim)["spec"]["volumeName"].str());
@@ -190,11 +190,12 @@ class VolumeController final : public Controller {
     if (needs_live_claim(view)) {
       const LiveReader::Answer answer = reader_.get(kPersistentVolumeClaims, claim, reference["uid"].as_string());
       if (!answer.known()) {
-        Plan later;
-        LiveReader::wait(answer, later);
-        return later;
+        Plan retry;
+        LiveReader::requeue_until_known(answer, retry);
+        return retry;
       }
-      view.live = answer.has_uid(reference["uid"].as_string()) ? VolumeView::Live::kThere : VolumeView::Live::kGone;
+      view.live =
+          answer.has_uid(reference["uid"].as_string()) ? VolumeView::LiveClaim::kThere : VolumeView::LiveClaim::kGone;
     }
     return plan_volume(view, now);
   }
@@ -223,15 +224,15 @@ class ClaimProtection final : public Controller {
   std::string name() const override { return "pvc-protection"; }
   std::string component() const override { return "pvc-protection-controller"; }
 
-  std::vector<Watching> watches() override {
-    std::vector<Watching> out;
+  std::vector<WatchedCollection> watches() override {
+    std::vector<WatchedCollection> out;
     out.push_back(watch_mapped(claims_, [](const Value&, const Value& after, Keys& keys) {
       if (after.is_null()) return;
       if (api::is_terminating(after) == api::has_finalizer(after, kClaimProtection)) keys.push_back(key_of(after));
     }));
-    // Only a pod that goes, or is over, can let a claim go.
+    // Only a deleted or ended pod can release a claim.
     out.push_back(watch_mapped(pods_, [this](const Value& before, const Value& after, Keys& keys) {
-      if (before.is_null() || (!after.is_null() && is_over(before) == is_over(after))) return;
+      if (before.is_null() || (!after.is_null() && has_ended(before) == has_ended(after))) return;
       Keys used;
       index::by_claim(before, used);
       for (std::string& key : used) {
@@ -252,28 +253,28 @@ class ClaimProtection final : public Controller {
     }
     if (!api::has_finalizer(claim, kClaimProtection)) return plan;
     if (used_by(pods_.by_index(index::kClaim, key), key)) return plan;
-    // The cache may not show a pod yet that was placed just now.
+    // The cache may lack a pod that was scheduled just now.
     const LiveReader::Answer live = reader_.list(kPods, std::string(api::namespace_of(claim)), api::uid_of(claim));
     if (!live.known()) {
-      LiveReader::wait(live, plan);
+      LiveReader::requeue_until_known(live, plan);
     } else if (!used_by(live.items, key)) {
       plan.add(change_finalizer(kPersistentVolumeClaims, claim, kClaimProtection, false));
     } else {
-      plan.requeue_after(1s);  // a pod that comes and goes between two looks of the cache is never told of
+      plan.requeue_after(1s);  // a pod created and deleted while the cache lists again causes no event
     }
     return plan;
   }
 
  private:
-  // The agent has ended it and asked for its removal: only a finalizer keeps it. Deleted in the foreground it waits for
-  // the claims it owns (whenScaled: Delete), so they must not wait for it.
-  static bool is_over(const Value& pod) {
+  // True if the agent has ended the pod and requested its removal, so that only a finalizer holds it. A pod deleted in
+  // the foreground waits for the claims it owns (whenScaled: Delete), so they must not wait for the pod.
+  static bool has_ended(const Value& pod) {
     const Value& grace = pod["metadata"]["deletionGracePeriodSeconds"];
     return api::is_terminating(pod) && grace.is_int() && grace.as_int() == 0 && api::is_pod_terminal(pod);
   }
   static bool used_by(const std::vector<Value>& pods, const std::string& key) {
     return std::any_of(pods.begin(), pods.end(), [&](const Value& pod) {
-      if (pod["spec"]["nodeName"].as_string().empty() || is_over(pod)) return false;
+      if (pod["spec"]["nodeName"].as_string().empty() || has_ended(pod)) return false;
       Keys used;
       index::by_claim(pod, used);
       return std::find(used.begin(), used.end(), key) != used.end();
@@ -289,8 +290,8 @@ class VolumeProtection final : public Controller {
   explicit VolumeProtection(InformerSet& informers) : volumes_(informers.get(kPersistentVolumes)) {}
   std::string name() const override { return "pv-protection"; }
   std::string component() const override { return "pv-protection-controller"; }
-  std::vector<Watching> watches() override {
-    std::vector<Watching> out;
+  std::vector<WatchedCollection> watches() override {
+    std::vector<WatchedCollection> out;
     out.push_back(watch_mapped(volumes_, [](const Value&, const Value& after, Keys& keys) {
       if (!after.is_null() && api::is_terminating(after) == api::has_finalizer(after, kVolumeProtection))
         keys.push_back(key_of(after));
@@ -323,8 +324,8 @@ class EphemeralController final : public Controller {
   std::string name() const override { return "ephemeral-volume"; }
   std::string component() const override { return "ephemeral-volume-controller"; }
 
-  std::vector<Watching> watches() override {
-    std::vector<Watching> out;
+  std::vector<WatchedCollection> watches() override {
+    std::vector<WatchedCollection> out;
     out.push_back(watch_mapped(pods_, [](const Value& before, const Value& after, Keys& keys) {
       if (!before.is_null() || after.is_null()) return;
       for (const Value& volume : after["spec"]["volumes"]) {

@@ -1,5 +1,5 @@
 #pragma once
-// The volume controllers: each watches, builds a view and lets its plan decide.
+// The volume controllers: each watches, builds a view and calls its plan function.
 
 #include <memory>
 #include <vector>
@@ -8,18 +8,18 @@
 
 namespace berth::controllers::volume {
 
-// Binds claims and makes volumes for them (claim_plan.h). Keys: "namespace/claim".
+// Binds claims and creates volumes for them (claim_plan.h). Keys: "namespace/claim".
 std::unique_ptr<Controller> make_claim_controller(InformerSet& informers);
 // Phases and reclaiming of volumes (volume_plan.h). Keys: volume names.
 std::unique_ptr<Controller> make_volume_controller(InformerSet& informers);
-// kubernetes.io/pvc-protection: a claim stays while a pod that has a node uses it.
+// kubernetes.io/pvc-protection: a claim remains while a scheduled pod uses it.
 std::unique_ptr<Controller> make_claim_protection_controller(InformerSet& informers);
-// kubernetes.io/pv-protection: a volume stays while it is bound.
+// kubernetes.io/pv-protection: a volume remains while it is bound.
 std::unique_ptr<Controller> make_volume_protection_controller(InformerSet& informers);
-// Makes the claims of pods' generic ephemeral volumes. Keys: pods.
+// Creates the claims of pods' generic ephemeral volumes. Keys: pods.
 std::unique_ptr<Controller> make_ephemeral_controller(InformerSet& informers);
 
-// All of them.
+// All controllers above.
 std::vector<std::unique_ptr<Controller>> make_controllers(InformerSet& informers);
 
 }  // namespace berth::controllers::volume

@@ -62,7 +62,7 @@ Value make_node(const std::string& name, bool ready = true) {
   return node;
 }
 
-std::string told(const Plan& plan) {
+std::string emitted(const Plan& plan) {
   std::string out;
   for (const EventSpec& event : plan.events) out += event.reason + ": " + event.message + "\n";
   return out;
@@ -88,9 +88,9 @@ TEST(MatchTest, ReservedVolumeWinsWhateverItsPhase) {
   EXPECT_EQ(api::name_of(find_match(claim, volumes, {})), "mine");
   volumes[1] = reserve(volumes[1], "x", "claim-of-yesterday");
   EXPECT_EQ(api::name_of(find_match(claim, volumes, {})), "free");
-  MatchOptions waits;
-  waits.waits = true;
-  EXPECT_TRUE(find_match(claim, volumes, waits).is_null());
+  MatchOptions waits_for_consumer;
+  waits_for_consumer.waits_for_consumer = true;
+  EXPECT_TRUE(find_match(claim, volumes, waits_for_consumer).is_null());
 }
 
 TEST(MatchTest, SelectorModesAndNode) {
@@ -120,9 +120,9 @@ TEST(MatchTest, SelectorModesAndNode) {
 TEST(ClaimPlanTest, UnknownClassAndNoClass) {
   ClaimView view;
   view.claim = make_claim("x", "gone");
-  EXPECT_EQ(told(plan_claim(view, kNow)), "ProvisioningFailed: storageclass.storage.k8s.io \"gone\" not found\n");
+  EXPECT_EQ(emitted(plan_claim(view, kNow)), "ProvisioningFailed: storageclass.storage.k8s.io \"gone\" not found\n");
   view.claim = make_claim("x", "");
-  EXPECT_EQ(told(plan_claim(view, kNow)),
+  EXPECT_EQ(emitted(plan_claim(view, kNow)),
             "FailedBinding: no persistent volumes available for this claim and no storage class is set\n");
   view.claim = make_claim("x", nullptr);
   view.default_class = make_class("standard");
@@ -136,10 +136,10 @@ TEST(ClaimPlanTest, WaitsForItsConsumer) {
   view.claim = make_claim("x", "w");
   view.storage_class = make_class("w", "WaitForFirstConsumer");
   view.nodes = {make_node("n1")};
-  EXPECT_EQ(told(plan_claim(view, kNow)),
+  EXPECT_EQ(emitted(plan_claim(view, kNow)),
             "WaitForFirstConsumer: waiting for first consumer to be created before binding\n");
   view.waiting_pods = {"web-0"};
-  EXPECT_EQ(told(plan_claim(view, kNow)), "WaitForPodScheduled: waiting for pod web-0 to be scheduled\n");
+  EXPECT_EQ(emitted(plan_claim(view, kNow)), "WaitForPodScheduled: waiting for pod web-0 to be scheduled\n");
   EXPECT_TRUE(plan_claim(view, kNow).chains.empty());
 }
 
@@ -170,9 +170,9 @@ TEST(ClaimPlanTest, MakesAVolumeAndBindsIt) {
   ASSERT_EQ(plan.then.size(), 1u);
   EXPECT_EQ(plan.then[0].object["status"],
             from(R"({"phase":"Bound","accessModes":["ReadWriteOnce"],"capacity":{"storage":"1Gi"}})"));
-  EXPECT_EQ(told(plan).substr(0, 84),
+  EXPECT_EQ(emitted(plan).substr(0, 84),
             "ExternalProvisioning: Waiting for a volume to be created either by the external prov");
-  EXPECT_NE(told(plan).find("Provisioning: External provisioner is provisioning volume for claim \"default/x\"\n"),
+  EXPECT_NE(emitted(plan).find("Provisioning: External provisioner is provisioning volume for claim \"default/x\"\n"),
             std::string::npos);
 }
 
@@ -184,7 +184,7 @@ TEST(ClaimPlanTest, AVolumeMadeForAClaimWithAttributesIsFoundAgain) {
   view.nodes = {make_node("n1")};
   Plan plan = plan_claim(view, kNow);
   ASSERT_EQ(plan.chains.size(), 1u);
-  view.volumes = {plan.chains[0][0].object};  // and then nothing more was written
+  view.volumes = {plan.chains[0][0].object};  // and nothing more was written
   plan = plan_claim(view, kNow);
   ASSERT_EQ(plan.chains.size(), 1u);
   EXPECT_EQ(plan.chains[0][0].resource, kPersistentVolumeClaims);
@@ -195,7 +195,7 @@ TEST(ClaimPlanTest, ImmediateClaimsGoToTheLeastLoadedReadyNode) {
   ClaimView view;
   view.claim = make_claim("x", "c");
   view.storage_class = make_class("c");
-  EXPECT_NE(told(plan_claim(view, kNow)).find("no node is ready"), std::string::npos);
+  EXPECT_NE(emitted(plan_claim(view, kNow)).find("no node is ready"), std::string::npos);
   view.nodes = {make_node("n1", false), make_node("n2"), make_node("n3")};
   view.made_volumes = {make_local_volume(make_claim("other", "c"), view.storage_class, view.nodes[1]).value()};
   EXPECT_EQ(local_node(plan_claim(view, kNow).chains[0][0].object), "n3");
@@ -209,7 +209,7 @@ TEST(ClaimPlanTest, ANodeThatIsGoneIsGivenUp) {
   const Plan plan = plan_claim(view, kNow);
   ASSERT_EQ(plan.chains.size(), 1u);
   EXPECT_TRUE(plan.chains[0][0].object["metadata"]["annotations"].contains("volume.kubernetes.io/selected-node"));
-  EXPECT_NE(told(plan).find("node \"n9\" not found"), std::string::npos);
+  EXPECT_NE(emitted(plan).find("node \"n9\" not found"), std::string::npos);
 }
 
 TEST(ClaimPlanTest, WhatCannotBeMade) {
@@ -219,12 +219,12 @@ TEST(ClaimPlanTest, WhatCannotBeMade) {
   view.nodes = {make_node("n1")};
   view.claim.mut("spec").set("volumeMode", "Block");
   EXPECT_NE(
-      told(plan_claim(view, kNow)).find("failed to provision volume with StorageClass \"c\": berth.dev/local makes"),
+      emitted(plan_claim(view, kNow)).find("failed to provision volume with StorageClass \"c\": berth.dev/local makes"),
       std::string::npos);
   view.claim = make_claim("x", "c");
   view.storage_class = make_class("c", "Immediate", "example.com/theirs");
   const Plan plan = plan_claim(view, kNow);
-  EXPECT_NE(told(plan).find("external provisioner 'example.com/theirs'"), std::string::npos);
+  EXPECT_NE(emitted(plan).find("external provisioner 'example.com/theirs'"), std::string::npos);
   EXPECT_EQ(plan.chains[0][0].object["metadata"]["annotations"]["volume.kubernetes.io/storage-provisioner"].as_string(),
             "example.com/theirs");
 }
@@ -246,10 +246,10 @@ TEST(ClaimPlanTest, ARequestedVolumeMustFitAndBeFree) {
   view.claim.mut("spec").set("volumeName", "v");
   EXPECT_TRUE(plan_claim(view, kNow).empty());
   view.volume = make_volume("v", "1Mi");
-  EXPECT_EQ(told(plan_claim(view, kNow)),
+  EXPECT_EQ(emitted(plan_claim(view, kNow)),
             "VolumeMismatch: Cannot bind to requested volume \"v\": requested PV is too small\n");
   view.volume = reserve(make_volume("v"), "y", "claim-y");
-  EXPECT_EQ(told(plan_claim(view, kNow)), "FailedBinding: volume \"v\" already bound to a different claim.\n");
+  EXPECT_EQ(emitted(plan_claim(view, kNow)), "FailedBinding: volume \"v\" already bound to a different claim.\n");
   view.volume = make_volume("v");
   const Plan plan = plan_claim(view, kNow);
   ASSERT_EQ(plan.chains[0].size(), 2u);
@@ -271,12 +271,12 @@ TEST(ClaimPlanTest, BoundClaimsRestOrAreLost) {
   view.volume = reserve(make_volume("v"), "x", "claim-x");
   EXPECT_TRUE(plan_claim(view, kNow).empty());
   view.volume = reserve(make_volume("v"), "x", "other");
-  EXPECT_NE(told(plan_claim(view, kNow)).find("ClaimMisbound"), std::string::npos);
+  EXPECT_NE(emitted(plan_claim(view, kNow)).find("ClaimMisbound"), std::string::npos);
   view.volume = Value();
-  EXPECT_TRUE(plan_claim(view, kNow).empty());  // not believed yet
+  EXPECT_TRUE(plan_claim(view, kNow).empty());  // not long enough
   view.volume_missing_long = true;
   const Plan plan = plan_claim(view, kNow);
-  EXPECT_EQ(told(plan), "ClaimLost: Bound claim has lost its PersistentVolume. Data on the volume is lost!\n");
+  EXPECT_EQ(emitted(plan), "ClaimLost: Bound claim has lost its PersistentVolume. Data on the volume is lost!\n");
   EXPECT_EQ(plan.chains[0][0].object["status"]["phase"].as_string(), "Lost");
 }
 
@@ -286,7 +286,8 @@ TEST(ClaimPlanTest, Grows) {
   view.claim.mut("spec").mut("resources").mut("requests").set("storage", "3Gi");
   view.storage_class = make_class("c");
   view.volume = reserve(make_volume("v"), "x", "claim-x");
-  EXPECT_EQ(told(plan_claim(view, kNow)), "ExternalExpanding: waiting for an external controller to expand this PVC\n");
+  EXPECT_EQ(emitted(plan_claim(view, kNow)),
+            "ExternalExpanding: waiting for an external controller to expand this PVC\n");
   view.volume.mut("spec").set("csi", from(R"({"driver":"berth.dev/local"})"));
   Plan plan = plan_claim(view, kNow);
   EXPECT_EQ(plan.chains[0][0].object["spec"]["capacity"]["storage"].as_string(), "3Gi");
@@ -294,7 +295,7 @@ TEST(ClaimPlanTest, Grows) {
 
   view.volume.mut("spec").mut("capacity").set("storage", "3Gi");
   view.claim.mut("status").set("conditions", plan.then[0].object["status"]["conditions"]);
-  EXPECT_TRUE(plan_claim(view, kNow).empty());  // the agent's turn
+  EXPECT_TRUE(plan_claim(view, kNow).empty());  // the agent has to act
   view.claim.mut("status").mut("capacity").set("storage", "3Gi");
   plan = plan_claim(view, kNow);
   ASSERT_EQ(plan.chains.size(), 1u);
@@ -328,7 +329,7 @@ TEST(VolumePlanTest, Phases) {
   EXPECT_EQ(phase_in(plan_volume(view, kNow)), "Available");
   view.volume = reserve(view.volume, "x", "claim-x");
   view.claim = make_claim("x", "c");
-  EXPECT_TRUE(plan_volume(view, kNow).empty());  // the claim's turn
+  EXPECT_TRUE(plan_volume(view, kNow).empty());  // the claim has to act
   view.claim = make_bound();
   EXPECT_EQ(phase_in(plan_volume(view, kNow)), "Bound");
 }
@@ -339,9 +340,9 @@ TEST(VolumePlanTest, ReleasedOnlyWhenTheClaimIsReallyGone) {
   view.volume.mut("status").set("phase", "Bound");
   EXPECT_TRUE(needs_live_claim(view));
   EXPECT_TRUE(plan_volume(view, kNow).empty());
-  view.live = VolumeView::Live::kThere;
+  view.live = VolumeView::LiveClaim::kThere;
   EXPECT_TRUE(plan_volume(view, kNow).empty());
-  view.live = VolumeView::Live::kGone;
+  view.live = VolumeView::LiveClaim::kGone;
   EXPECT_EQ(phase_in(plan_volume(view, kNow)), "Released");
   view.volume.mut("status").set("phase", "Released");
   EXPECT_TRUE(plan_volume(view, kNow).empty());  // Retain
@@ -356,7 +357,7 @@ TEST(VolumePlanTest, ReleasedOnlyWhenTheClaimIsReallyGone) {
   plan = plan_volume(view, kNow);
   EXPECT_EQ(phase_in(plan), "Failed");
   EXPECT_EQ(
-      told(plan),
+      emitted(plan),
       "VolumeFailedDelete: error getting deleter volume plugin for volume \"v\": no deletable volume plugin matched\n");
 }
 
@@ -374,7 +375,7 @@ TEST(LocalVolumeTest, WhenTheDiskMayGo) {
   Value volume = make_local_volume(make_claim("x", "c"), make_class("c"), make_node("n1")).value();
   EXPECT_FALSE(disk_may_go(volume));
   volume.mut("metadata").set("deletionTimestamp", "2026-01-01T00:00:00Z");
-  EXPECT_FALSE(disk_may_go(volume));  // still protected
+  EXPECT_FALSE(disk_may_go(volume));  // pv-protection is present
   volume.mut("metadata").set("finalizers", from(R"(["berth.dev/local-volume"])"));
   EXPECT_TRUE(disk_may_go(volume) && disk_is_deleted(volume));
   volume.mut("spec").set("persistentVolumeReclaimPolicy", "Retain");
@@ -408,9 +409,9 @@ TEST_F(VolumeControllersTest, AClaimsWholeLife) {
   EXPECT_EQ(volume("pvc-claim-x")["status"]["phase"].as_string(), "Bound");
   const std::size_t calls = api.calls.size();
   runtime.advance(1h);
-  EXPECT_EQ(api.calls.size(), calls);  // at rest nothing is written
+  EXPECT_EQ(api.calls.size(), calls);  // no writes without a change
 
-  // Deleted while a pod uses it: stays until the pod is gone.
+  // Deleted while a pod uses it: remains until the pod is gone.
   Value pod = from(
       R"({"apiVersion":"v1","kind":"Pod","metadata":{"name":"p","namespace":"default"},"status":{"phase":"Running"},
       "spec":{"nodeName":"n1","volumes":[{"name":"d","persistentVolumeClaim":{"claimName":"x"}}]}})");
@@ -423,12 +424,12 @@ TEST_F(VolumeControllersTest, AClaimsWholeLife) {
   api.erase(kPods, {"default", "p"});
   runtime.advance(100ms);
   EXPECT_FALSE(api::has_finalizer(claim("x"), kClaimProtection));
-  api.erase(kPersistentVolumeClaims, {"default", "x"});  // what the server does then
+  api.erase(kPersistentVolumeClaims, {"default", "x"});  // as the server does then
   runtime.advance(100ms);
-  EXPECT_EQ(api.count(kPersistentVolumes), 0u);  // (the fake knows no finalizers)
+  EXPECT_EQ(api.count(kPersistentVolumes), 0u);  // (the fake ignores finalizers)
 }
 
-// The cache was being listed again while the pod came and went: it never tells of it.
+// The cache was listing again while the pod was created and deleted: there was no event.
 TEST_F(VolumeControllersTest, AClaimIsLetGoByAPodThatTheCacheNeverShowed) {
   api.put(kNodes, make_node("n1"));
   api.put(kStorageClasses, make_class("c"));
@@ -452,7 +453,7 @@ TEST_F(VolumeControllersTest, AClaimIsLetGoByAPodThatTheCacheNeverShowed) {
   EXPECT_FALSE(api::has_finalizer(claim("x"), kClaimProtection));
 }
 
-// A pod deleted in the foreground stays until the claims it owns are gone: they must not wait for it in turn.
+// A pod deleted in the foreground remains until the claims it owns are gone: they must not wait for it in turn.
 TEST_F(VolumeControllersTest, AClaimDoesNotWaitForAPodThatIsOver) {
   api.put(kNodes, make_node("n1"));
   api.put(kStorageClasses, make_class("c"));
@@ -467,7 +468,7 @@ TEST_F(VolumeControllersTest, AClaimDoesNotWaitForAPodThatIsOver) {
   leaving.mut("metadata").set("deletionTimestamp", "2026-01-01T00:00:00Z");
   api.put(kPersistentVolumeClaims, leaving);
   runtime.advance(100ms);
-  EXPECT_TRUE(api::has_finalizer(claim("x"), kClaimProtection));  // forced, but not known to have ended
+  EXPECT_TRUE(api::has_finalizer(claim("x"), kClaimProtection));  // deleted by force, but not known to have ended
   pod.mut("status").set("phase", "Failed");
   api.put(kPods, pod);
   runtime.advance(100ms);
@@ -507,7 +508,7 @@ TEST_F(VolumeControllersTest, FreeVolumesServeWaitingClaims) {
   runtime.advance(100ms);
   EXPECT_EQ(claim("x")["spec"]["volumeName"].as_string(), "v");
   EXPECT_EQ(this->volume("v")["status"]["phase"].as_string(), "Bound");
-  // Retained when the claim goes.
+  // Retained when the claim is deleted.
   api.erase(kPersistentVolumeClaims, {"default", "x"});
   runtime.advance(100ms);
   EXPECT_EQ(this->volume("v")["status"]["phase"].as_string(), "Released");

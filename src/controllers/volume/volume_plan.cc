@@ -46,15 +46,15 @@ void reclaim(Plan& plan, const Value& volume, Time now) {
     plan.add(std::move(action));
     return;
   }
-  // Somebody else's driver deletes what it made.
+  // Another driver deletes the volumes that it created.
   if (volume["spec"].contains("csi") || !api::annotation_of(volume, kProvisionedBy).empty()) return;
   fail(plan, volume, now, "VolumeFailedDelete",
        "error getting deleter volume plugin for volume " + quoted(api::name_of(volume)) +
            ": no deletable volume plugin matched");
 }
 
-// The claim got another volume.
-void let_go(Plan& plan, const Value& volume, Time now) {
+// Releases a volume whose claim is bound to another one.
+void release_volume(Plan& plan, const Value& volume, Time now) {
   const bool made_for_it = !api::annotation_of(volume, kProvisionedBy).empty() &&
                            volume["spec"]["persistentVolumeReclaimPolicy"].as_string() == "Delete";
   if (made_for_it) {
@@ -93,7 +93,7 @@ Plan plan_volume(const VolumeView& view, Time now) {
   if (!claim_is_cached(view)) {
     if (is_released(volume)) {
       reclaim(plan, volume, now);
-    } else if (view.live == VolumeView::Live::kGone) {
+    } else if (view.live == VolumeView::LiveClaim::kGone) {
       set_phase(plan, volume, "Released", now);
     }
     return plan;
@@ -102,7 +102,7 @@ Plan plan_volume(const VolumeView& view, Time now) {
   if (wanted == api::name_of(volume)) {
     set_phase(plan, volume, "Bound", now);
   } else if (!wanted.empty()) {
-    let_go(plan, volume, now);
+    release_volume(plan, volume, now);
   }
   return plan;
 }

@@ -8,43 +8,45 @@ namespace berth::scheduler {
 namespace {
 
 struct Filter {
-  Verdict (*check)(const Question&, const NodeInfo&);
-  About about;
+  FilterResult (*check)(const FilterInput&, const NodeInfo&);
+  FilterAspect aspects;
 };
 constexpr Filter kFilters[] = {
-    {filter_schedulable, kAboutNode},  {filter_name, kAboutName},     {filter_taints, kAboutNode},
-    {filter_affinity, kAboutAffinity}, {filter_ports, kAboutPorts},   {filter_resources, kAboutResources},
-    {filter_volumes, kAboutVolumes},   {filter_spread, kAboutSpread}, {filter_neighbours, kAboutNeighbours},
+    {filter_schedulable, kAspectNode},  {filter_name, kAspectName},     {filter_taints, kAspectNode},
+    {filter_affinity, kAspectAffinity}, {filter_ports, kAspectPorts},   {filter_resources, kAspectResources},
+    {filter_volumes, kAspectVolumes},   {filter_spread, kAspectSpread}, {filter_neighbours, kAspectNeighbours},
 };
 
 }  // namespace
 
-Question ask(const PodInfo& pod, const VolumeNeeds& volumes, const View& view, const Neighbours& around) {
-  unsigned about = kAboutNode | kAboutResources;
-  if (!pod.wanted_node.empty()) about |= kAboutName;
-  if (!pod.node_selector.is_null() || !pod.node_affinity.is_null()) about |= kAboutAffinity;
-  if (!pod.ports.empty()) about |= kAboutPorts;
+FilterInput make_filter_input(const PodInfo& pod, const VolumeNeeds& volumes, const ClusterView& view,
+                              const Neighbours& neighbours) {
+  unsigned aspects = kAspectNode | kAspectResources;
+  if (!pod.requested_node.empty()) aspects |= kAspectName;
+  if (!pod.node_selector.is_null() || !pod.node_affinity.is_null()) aspects |= kAspectAffinity;
+  if (!pod.ports.empty()) aspects |= kAspectPorts;
   if (!volumes.bound.empty() || !volumes.waiting.empty() || !volumes.exclusive.empty() || volumes.missing_volume)
-    about |= kAboutVolumes;
-  if (!around.spread.empty()) about |= kAboutSpread;
-  if (!around.affinity.empty() || !around.anti.empty() || !around.refusing.empty()) about |= kAboutNeighbours;
-  return Question{pod, volumes, view, around, about};
+    aspects |= kAspectVolumes;
+  if (!neighbours.spread.empty()) aspects |= kAspectSpread;
+  if (!neighbours.affinity.empty() || !neighbours.anti.empty() || !neighbours.rejecting_groups.empty())
+    aspects |= kAspectNeighbours;
+  return FilterInput{pod, volumes, view, neighbours, aspects};
 }
 
-Verdict refuse(std::string_view reason, bool curable, Concern concern) {
-  Verdict verdict;
-  verdict.reason = reason;
-  verdict.curable = curable;
-  verdict.concern = concern;
-  return verdict;
+FilterResult reject(std::string_view reason, bool resolvable, Concern concern) {
+  FilterResult result;
+  result.reason = reason;
+  result.resolvable = resolvable;
+  result.concern = concern;
+  return result;
 }
 
-Verdict filter(const Question& question, const NodeInfo& node) {
-  const unsigned quiet = node.unschedulable || node.tainted ? 0u : unsigned{kAboutNode};
+FilterResult filter(const FilterInput& input, const NodeInfo& node) {
+  const unsigned excluded_aspects = node.unschedulable || node.tainted ? 0u : unsigned{kAspectNode};
   for (const Filter& one : kFilters) {
-    if (!(question.about & ~quiet & one.about)) continue;
-    Verdict verdict = one.check(question, node);
-    if (!verdict.fits()) return verdict;
+    if (!(input.aspects & ~excluded_aspects & one.aspects)) continue;
+    FilterResult result = one.check(input, node);
+    if (!result.fits()) return result;
   }
   return {};
 }
@@ -67,36 +69,36 @@ bool tolerates_node(const PodInfo& pod, const NodeInfo& node) {
   return true;
 }
 
-Verdict filter_schedulable(const Question& question, const NodeInfo& node) {
+FilterResult filter_schedulable(const FilterInput& input, const NodeInfo& node) {
   if (!node.unschedulable) return {};
   static const Value taint = Value::object({{"key", "node.kubernetes.io/unschedulable"}, {"effect", "NoSchedule"}});
-  if (controllers::tolerated(question.pod.tolerations, taint)) return {};
-  return refuse("node(s) were unschedulable", false, kConcernNode);
+  if (controllers::tolerated(input.pod.tolerations, taint)) return {};
+  return reject("node(s) were unschedulable", false, kConcernNode);
 }
 
-Verdict filter_name(const Question& question, const NodeInfo& node) {
-  const std::string& wanted = question.pod.wanted_node;
+FilterResult filter_name(const FilterInput& input, const NodeInfo& node) {
+  const std::string& wanted = input.pod.requested_node;
   if (wanted.empty() || wanted == node.name) return {};
-  return refuse("node(s) didn't match the requested node name", false, kConcernNode);
+  return reject("node(s) didn't match the requested node name", false, kConcernNode);
 }
 
-Verdict filter_taints(const Question& question, const NodeInfo& node) {
-  if (tolerates_node(question.pod, node)) return {};
-  return refuse("node(s) had untolerated taint(s)", false, kConcernNode);
+FilterResult filter_taints(const FilterInput& input, const NodeInfo& node) {
+  if (tolerates_node(input.pod, node)) return {};
+  return reject("node(s) had untolerated taint(s)", false, kConcernNode);
 }
 
-Verdict filter_affinity(const Question& question, const NodeInfo& node) {
-  if (allows_node(question.pod, node.node)) return {};
-  return refuse("node(s) didn't match Pod's node affinity/selector", false, kConcernNode);
+FilterResult filter_affinity(const FilterInput& input, const NodeInfo& node) {
+  if (allows_node(input.pod, node.node)) return {};
+  return reject("node(s) didn't match Pod's node affinity/selector", false, kConcernNode);
 }
 
-Verdict filter_ports(const Question& question, const NodeInfo& node) {
-  if (question.pod.ports.empty() || node.port_users == 0) return {};
+FilterResult filter_ports(const FilterInput& input, const NodeInfo& node) {
+  if (input.pod.ports.empty() || node.port_users == 0) return {};
   for (const PodPtr& other : node.pods) {
     for (const HostPort& theirs : other->ports) {
-      for (const HostPort& ours : question.pod.ports) {
+      for (const HostPort& ours : input.pod.ports) {
         if (ours.conflicts_with(theirs)) {
-          return refuse("node(s) didn't have free ports for the requested pod ports", true, kConcernPorts);
+          return reject("node(s) didn't have free ports for the requested pod ports", true, kConcernPorts);
         }
       }
     }
@@ -104,60 +106,60 @@ Verdict filter_ports(const Question& question, const NodeInfo& node) {
   return {};
 }
 
-Verdict filter_resources(const Question& question, const NodeInfo& node) {
-  const Amounts &asked = question.pod.requests, &used_up = node.requested, &all_there = node.allocatable;
-  // Most nodes have room: found out without another word.
+FilterResult filter_resources(const FilterInput& input, const NodeInfo& node) {
+  const ResourceAmounts &requested = input.pod.requests, &used = node.requested, &allocatable = node.allocatable;
+  // Most nodes have room: decide that without composing reasons.
   auto room = [](std::int64_t wanted, std::int64_t used, std::int64_t all) {
     return wanted <= 0 || wanted <= all - used;
   };
-  if (asked.extended.empty() && static_cast<std::int64_t>(node.pods.size()) < node.allowed_pods &&
-      room(asked.milli_cpu, used_up.milli_cpu, all_there.milli_cpu) &&
-      room(asked.memory, used_up.memory, all_there.memory) &&
-      room(asked.ephemeral_storage, used_up.ephemeral_storage, all_there.ephemeral_storage)) {
+  if (requested.extended.empty() && static_cast<std::int64_t>(node.pods.size()) < node.allowed_pods &&
+      room(requested.milli_cpu, used.milli_cpu, allocatable.milli_cpu) &&
+      room(requested.memory, used.memory, allocatable.memory) &&
+      room(requested.ephemeral_storage, used.ephemeral_storage, allocatable.ephemeral_storage)) {
     return {};
   }
-  Verdict verdict;
-  verdict.concern = kConcernResources;
-  auto say = [&](std::string_view reason) {
-    if (verdict.reason.empty()) {
-      verdict.reason = reason;
+  FilterResult result;
+  result.concern = kConcernResources;
+  auto add_reason = [&](std::string_view reason) {
+    if (result.reason.empty()) {
+      result.reason = reason;
     } else {
-      verdict.more.emplace_back(reason);
+      result.more.emplace_back(reason);
     }
   };
   auto check = [&](std::int64_t wanted, std::int64_t used, std::int64_t all) {
     if (room(wanted, used, all)) return false;
-    if (wanted > all) verdict.curable = false;
+    if (wanted > all) result.resolvable = false;
     return true;
   };
-  if (static_cast<std::int64_t>(node.pods.size()) + 1 > node.allowed_pods) say("Too many pods");
-  if (check(asked.milli_cpu, used_up.milli_cpu, all_there.milli_cpu)) say("Insufficient cpu");
-  if (check(asked.memory, used_up.memory, all_there.memory)) say("Insufficient memory");
-  if (check(asked.ephemeral_storage, used_up.ephemeral_storage, all_there.ephemeral_storage))
-    say("Insufficient ephemeral-storage");
-  for (const auto& [name, amount] : asked.extended) {
-    if (check(amount, used_up.of(name), all_there.of(name))) verdict.more.push_back("Insufficient " + name);
+  if (static_cast<std::int64_t>(node.pods.size()) + 1 > node.allowed_pods) add_reason("Too many pods");
+  if (check(requested.milli_cpu, used.milli_cpu, allocatable.milli_cpu)) add_reason("Insufficient cpu");
+  if (check(requested.memory, used.memory, allocatable.memory)) add_reason("Insufficient memory");
+  if (check(requested.ephemeral_storage, used.ephemeral_storage, allocatable.ephemeral_storage))
+    add_reason("Insufficient ephemeral-storage");
+  for (const auto& [name, amount] : requested.extended) {
+    if (check(amount, used.of(name), allocatable.of(name))) result.more.push_back("Insufficient " + name);
   }
-  return verdict;
+  return result;
 }
 
-Verdict filter_volumes(const Question& question, const NodeInfo& node) {
-  const VolumeNeeds& needs = question.volumes;
+FilterResult filter_volumes(const FilterInput& input, const NodeInfo& node) {
+  const VolumeNeeds& needs = input.volumes;
   for (const std::string& claim : needs.exclusive) {
-    // Asked again, because the user may be one that would be preempted.
+    // Count again: the user may be a pod that is removed to evaluate a preemption.
     if (needs.users->users_of_claim(claim) == 0) continue;
-    return refuse(
+    return reject(
         "node(s) unavailable due to PersistentVolumeClaim with ReadWriteOncePod access mode already in-use by another pod",
         true, kConcernVolumes);
   }
   if (needs.bound.empty() && needs.waiting.empty() && !needs.missing_volume) return {};
-  const std::string reason = choose_volumes(needs, node.node, question.view, nullptr);
-  Verdict verdict;
-  if (reason.empty()) return verdict;
-  verdict.more.push_back(reason);
-  verdict.curable = false;
-  verdict.concern = kConcernVolumes;
-  return verdict;
+  const std::string reason = choose_volumes(needs, node.node, input.view, nullptr);
+  FilterResult result;
+  if (reason.empty()) return result;
+  result.more.push_back(reason);
+  result.resolvable = false;
+  result.concern = kConcernVolumes;
+  return result;
 }
 
 }  // namespace berth::scheduler

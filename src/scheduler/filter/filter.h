@@ -1,7 +1,7 @@
 #pragma once
-// Filters: may this pod run on this node? One concern a function, in upstream's order; the first that says no speaks.
-// To add one: a function with this signature, a Concern, a line in kFilters (filter.cc) that also says which pods it
-// cannot refuse, and what may cure it in Scheduler (which changes wake pods that it refused).
+// Filters: whether a pod may run on a node. One function per concern, in upstream's order; the first that rejects gives
+// the reason. To add one: a function with this signature, a Concern, an entry in kFilters (filter.cc) with the pods it
+// cannot reject, and in Scheduler the changes that wake pods it rejected.
 
 #include <functional>
 #include <string>
@@ -13,7 +13,7 @@
 
 namespace berth::scheduler {
 
-// What refused a pod; a set of bits.
+// The filter that rejected a pod; a set of bits.
 enum Concern : unsigned {
   kConcernNode = 1,  // labels, taints, cordon
   kConcernResources = 2,
@@ -24,19 +24,19 @@ enum Concern : unsigned {
   kConcernSpread = 64,
 };
 
-// The rest of the cluster as cached. Null Values for what is not there.
-class View {
+// The cluster apart from nodes and placed pods, as cached. Returns null Values for missing objects.
+class ClusterView {
  public:
-  virtual ~View() = default;
+  virtual ~ClusterView() = default;
   virtual const Value& claim(const std::string& ns, const std::string& name) const = 0;
   virtual const Value& volume(const std::string& name) const = 0;
   virtual const Value& storage_class(const std::string& name) const = 0;
-  // The volumes that could serve the claim: reserved for it, or free and of its class.
+  // The volumes that match the claim's index keys: reserved for it, or free and of its class.
   virtual std::vector<Value> candidates(const Value& claim) const = 0;
-  // Somebody's binding of that volume is under way.
-  virtual bool taken(const Value& volume) const = 0;
+  // True if a binding in flight uses the volume.
+  virtual bool is_volume_used(const Value& volume) const = 0;
 
-  virtual const Value& pod(const std::string& ns, const std::string& name) const = 0;  // as last seen
+  virtual const Value& pod(const std::string& ns, const std::string& name) const = 0;  // as cached
   virtual const Value& ns(const std::string& name) const = 0;
   virtual std::vector<Value> namespaces() const = 0;
   // The services of a namespace that select pods.
@@ -47,80 +47,82 @@ class View {
   virtual Time now() const = 0;
 };
 
-// What a pod's claims ask of any node, found out once a decision.
+// What a pod's claims require of any node; computed once per decision.
 struct VolumeNeeds {
-  std::string problem;  // no node can do: the reason
-  struct Bound {
+  std::string problem;  // not empty: no node can run the pod, for this reason
+  struct BoundClaim {
     std::string claim;
     Value volume;
   };
-  std::vector<Bound> bound;            // claims that have their volume
-  std::vector<Value> waiting;          // claims to be bound for the node chosen
+  std::vector<BoundClaim> bound;       // claims with a bound volume
+  std::vector<Value> waiting;          // claims to bind for the chosen node
   bool missing_volume = false;         // a claim is bound to a volume that does not exist
   std::vector<std::string> exclusive;  // ReadWriteOncePod claims ("namespace/name") that another pod uses
-  const Snapshot* users = nullptr;     // who uses them
+  const Snapshot* users = nullptr;     // counts the users of `exclusive`
 };
-VolumeNeeds volume_needs(const PodInfo& pod, const View& view, const Snapshot& snapshot);
+VolumeNeeds volume_needs(const PodInfo& pod, const ClusterView& view, const Snapshot& snapshot);
 
-// How the waiting claims would be served on one node.
+// How the waiting claims would be bound on one node.
 struct VolumeChoice {
   struct Binding {
     Value claim, volume;
   };
-  std::vector<Binding> bindings;  // free volumes to take
-  std::vector<Value> provisions;  // claims to have a volume made for
+  std::vector<Binding> bindings;  // free volumes to reserve
+  std::vector<Value> provisions;  // claims for which a volume must be created
   bool empty() const { return bindings.empty() && provisions.empty(); }
 };
-// The reason why not, or "" and the choice.
-std::string choose_volumes(const VolumeNeeds& needs, const Value& node, const View& view, VolumeChoice* choice);
+// The reason why not, or "" with the choice.
+std::string choose_volumes(const VolumeNeeds& needs, const Value& node, const ClusterView& view, VolumeChoice* choice);
 
-// What the pods that are placed mean for one that is not: found out once a decision, good while the snapshot counts on.
+// The placed pods that matter for one unscheduled pod: computed once per decision, valid while the snapshot updates its
+// counts.
 struct Neighbours {
-  struct Place {
+  struct TermCount {
     const Tally* tally;
     int key;
   };
-  struct Spread {
+  struct SpreadCount {
     const Tally* tally;
     int key;
-    std::int64_t max_skew, min_domains, self;  // self: 1 where the pod itself matches
+    std::int64_t max_skew, min_domains, self;  // self: 1 if the constraint's selector matches the pod itself
   };
-  std::vector<Place> affinity;             // a pod that all required terms want is needed in each
-  bool first_of_its_kind_may = false;      // the pod is wanted by its own terms
-  std::vector<Place> anti;                 // none may be in any
-  std::vector<const TermGroup*> refusing;  // required anti-affinity of others that covers the pod
-  std::vector<Spread> spread;
+  std::vector<TermCount> affinity;  // each needs a pod in the node's domain that all required terms match
+  bool may_be_first = false;        // the pod's own terms match the pod
+  std::vector<TermCount> anti;      // none may have a pod in the node's domain
+  std::vector<const TermGroup*> rejecting_groups;  // required anti-affinity of placed pods that covers the pod
+  std::vector<SpreadCount> spread;
 };
-Neighbours look_around(const PodInfo& pod, Snapshot& snapshot, const View& view);
-// Whether a pod that comes or goes may change what affinity and spreading mean for one that waits.
-bool matters_to(const PodInfo& waiting, const PodInfo& changed, const View& view);
+Neighbours gather_neighbours(const PodInfo& pod, Snapshot& snapshot, const ClusterView& view);
+// True if adding or removing `changed` may change the affinity or spreading of `waiting`.
+bool affects(const PodInfo& waiting, const PodInfo& changed, const ClusterView& view);
 
-// What a filter looks at; a set of bits.
-enum About : unsigned {
-  kAboutNode = 1,
-  kAboutName = 2,
-  kAboutAffinity = 4,
-  kAboutPorts = 8,
-  kAboutResources = 16,
-  kAboutVolumes = 32,
-  kAboutSpread = 64,
-  kAboutNeighbours = 128,
+// The property of pod or node that a filter checks; a set of bits.
+enum FilterAspect : unsigned {
+  kAspectNode = 1,
+  kAspectName = 2,
+  kAspectAffinity = 4,
+  kAspectPorts = 8,
+  kAspectResources = 16,
+  kAspectVolumes = 32,
+  kAspectSpread = 64,
+  kAspectNeighbours = 128,
 };
 
-struct Question {
+struct FilterInput {
   const PodInfo& pod;
   const VolumeNeeds& volumes;
-  const View& view;
+  const ClusterView& view;
   const Neighbours& neighbours;
-  unsigned about = ~0u;  // filters about anything else cannot refuse this pod and are left out
+  unsigned aspects = ~0u;  // filters of other aspects cannot reject this pod and are skipped
 };
-Question ask(const PodInfo& pod, const VolumeNeeds& volumes, const View& view, const Neighbours& neighbours);
+FilterInput make_filter_input(const PodInfo& pod, const VolumeNeeds& volumes, const ClusterView& view,
+                              const Neighbours& neighbours);
 
-struct Verdict {
-  // Nearly all reasons are fixed words, and there are as many as nodes: nothing is copied for them.
+struct FilterResult {
+  // Nearly all reasons are literals, and there is one per node: a string_view avoids copying them.
   std::string_view reason;
-  std::vector<std::string> more;  // further ones, and those put together
-  bool curable = true;            // fewer pods on the node would help
+  std::vector<std::string> more;  // further reasons, and composed ones
+  bool resolvable = true;         // fewer pods on the node would help
   unsigned concern = 0;
   bool fits() const { return reason.empty() && more.empty(); }
   template <class Visit>
@@ -129,29 +131,29 @@ struct Verdict {
     for (const std::string& one : more) visit(std::string_view(one));
   }
 };
-Verdict filter(const Question& question, const NodeInfo& node);
-// A verdict with one reason, a literal.
-Verdict refuse(std::string_view reason, bool curable, Concern concern);
+FilterResult filter(const FilterInput& input, const NodeInfo& node);
+// A result with one reason, a literal.
+FilterResult reject(std::string_view reason, bool resolvable, Concern concern);
 
-// The filters, for their own tests.
-Verdict filter_schedulable(const Question& question, const NodeInfo& node);
-Verdict filter_name(const Question& question, const NodeInfo& node);
-Verdict filter_taints(const Question& question, const NodeInfo& node);
-Verdict filter_affinity(const Question& question, const NodeInfo& node);
-Verdict filter_ports(const Question& question, const NodeInfo& node);
-Verdict filter_resources(const Question& question, const NodeInfo& node);
-Verdict filter_volumes(const Question& question, const NodeInfo& node);
-Verdict filter_spread(const Question& question, const NodeInfo& node);
-Verdict filter_neighbours(const Question& question, const NodeInfo& node);
+// The filters, exported for their tests.
+FilterResult filter_schedulable(const FilterInput& input, const NodeInfo& node);
+FilterResult filter_name(const FilterInput& input, const NodeInfo& node);
+FilterResult filter_taints(const FilterInput& input, const NodeInfo& node);
+FilterResult filter_affinity(const FilterInput& input, const NodeInfo& node);
+FilterResult filter_ports(const FilterInput& input, const NodeInfo& node);
+FilterResult filter_resources(const FilterInput& input, const NodeInfo& node);
+FilterResult filter_volumes(const FilterInput& input, const NodeInfo& node);
+FilterResult filter_spread(const FilterInput& input, const NodeInfo& node);
+FilterResult filter_neighbours(const FilterInput& input, const NodeInfo& node);
 
-// Whether the pod's own selector and required node affinity allow the node; whether its tolerations do.
+// True if the pod's selector and required node affinity allow the node; true if its tolerations do.
 bool allows_node(const PodInfo& pod, const Value& node);
 bool tolerates_node(const PodInfo& pod, const NodeInfo& node);
-// The tally of pods that a spread constraint counts. `keys`: topologies that a node must have to be counted at all.
+// The tally of the pods that a spread constraint counts. `keys`: topologies that a node must have to be counted.
 const Tally& spread_tally(const PodInfo& pod, const SpreadConstraint& constraint, const std::vector<int>& keys,
                           Snapshot& snapshot);
-// ... of the pods that all these terms of the pod want, by the topology of one of them.
+// The tally of the pods that all these terms of the pod match, by the topology `key`.
 const Tally& affinity_tally(const PodInfo& pod, const std::vector<const AffinityTerm*>& terms, int key,
-                            Snapshot& snapshot, const View& view);
+                            Snapshot& snapshot, const ClusterView& view);
 
 }  // namespace berth::scheduler

@@ -1,4 +1,4 @@
-// Affinity and anti-affinity between pods, in both directions, and spreading over topologies.
+// Affinity and anti-affinity between pods, in both directions, and topology spreading.
 #include <algorithm>
 
 #include "api/object.h"
@@ -16,8 +16,8 @@ TermList all_of(const AffinityTerms& terms) {
   return out;
 }
 
-// The namespaces a term is about, those its selector finds included.
-std::vector<std::string> namespaces_of(const AffinityTerm& term, const View& view) {
+// The names of the namespaces of a term, including those that its selector matches.
+std::vector<std::string> namespaces_of(const AffinityTerm& term, const ClusterView& view) {
   std::vector<std::string> out = term.namespaces;
   if (!term.namespace_selector.requirements().empty() || term.namespace_selector.matches_everything()) {
     for (const Value& ns : view.namespaces()) {
@@ -30,7 +30,7 @@ std::vector<std::string> namespaces_of(const AffinityTerm& term, const View& vie
 }
 
 // A term with its namespaces by name.
-struct Wanted {
+struct ResolvedTerm {
   std::vector<std::string> namespaces;
   api::LabelSelector selector;
   bool covers(const PodInfo& pod) const {
@@ -38,7 +38,7 @@ struct Wanted {
   }
 };
 
-// Part of a signature: which nodes a constraint counts depends on these of the pod's own words.
+// Part of a signature: the fields of the pod that determine which nodes a constraint counts.
 std::string node_rules_of(const PodInfo& pod, const SpreadConstraint& constraint) {
   std::string out;
   if (constraint.honour_affinity) out += json::encode(pod.node_selector) + json::encode(pod.node_affinity);
@@ -51,12 +51,12 @@ bool covers_itself(const PodInfo& pod, const AffinityTerms& terms, const Value& 
                      [&](const AffinityTerm& term) { return term.covers(pod.ns, ns_labels, pod.labels); });
 }
 
-void add_affinity(Neighbours& out, const PodInfo& pod, Snapshot& snapshot, const View& view) {
+void add_affinity(Neighbours& out, const PodInfo& pod, Snapshot& snapshot, const ClusterView& view) {
   for (const AffinityTerm& term : pod.terms->affinity) {
     const int key = snapshot.key_of(term.topology_key);
     out.affinity.push_back({&affinity_tally(pod, all_of(pod.terms->affinity), key, snapshot, view), key});
   }
-  out.first_of_its_kind_may = covers_itself(pod, pod.terms->affinity, api::labels_of(view.ns(pod.ns)));
+  out.may_be_first = covers_itself(pod, pod.terms->affinity, api::labels_of(view.ns(pod.ns)));
   for (const AffinityTerm& term : pod.terms->anti) {
     const int key = snapshot.key_of(term.topology_key);
     out.anti.push_back({&affinity_tally(pod, {&term}, key, snapshot, view), key});
@@ -76,23 +76,24 @@ void add_spread(Neighbours& out, const PodInfo& pod, Snapshot& snapshot) {
 
 }  // namespace
 
-const Tally& affinity_tally(const PodInfo& pod, const TermList& terms, int key, Snapshot& snapshot, const View& view) {
-  std::vector<Wanted> wanted;
+const Tally& affinity_tally(const PodInfo& pod, const TermList& terms, int key, Snapshot& snapshot,
+                            const ClusterView& view) {
+  std::vector<ResolvedTerm> resolved;
   std::string signature = "a" + std::to_string(key);
   for (const AffinityTerm* term : terms) {
-    wanted.push_back({namespaces_of(*term, view), term->selector});
-    signature += "|" + join(wanted.back().namespaces, ",") + "|" + term->selector.to_string();
+    resolved.push_back({namespaces_of(*term, view), term->selector});
+    signature += "|" + join(resolved.back().namespaces, ",") + "|" + term->selector.to_string();
     if (!term->selector.matches_everything() && term->selector.requirements().empty()) signature += "!";
   }
   return snapshot.tally(signature, [&] {
-    TallyQuestion question;
-    question.signature = signature;
-    question.key = key;
-    question.namespaces = wanted.front().namespaces;
-    question.matches = [wanted](const PodInfo& other) {
-      return std::all_of(wanted.begin(), wanted.end(), [&](const Wanted& one) { return one.covers(other); });
+    TallySpec spec;
+    spec.signature = signature;
+    spec.key = key;
+    spec.namespaces = resolved.front().namespaces;
+    spec.matches = [resolved](const PodInfo& other) {
+      return std::all_of(resolved.begin(), resolved.end(), [&](const ResolvedTerm& one) { return one.covers(other); });
     };
-    return question;
+    return spec;
   });
 }
 
@@ -104,31 +105,31 @@ const Tally& spread_tally(const PodInfo& pod, const SpreadConstraint& constraint
   signature += "|" + pod.ns + "|" + constraint.selector.to_string() + "|" + node_rules_of(pod, constraint);
   if (!constraint.selector.matches_everything() && constraint.selector.requirements().empty()) signature += "!";
   return snapshot.tally(signature, [&] {
-    TallyQuestion question;
-    question.signature = signature;
-    question.key = key;
-    question.namespaces = {pod.ns};
-    question.matches = [selector = constraint.selector](const PodInfo& other) {
+    TallySpec spec;
+    spec.signature = signature;
+    spec.key = key;
+    spec.namespaces = {pod.ns};
+    spec.matches = [selector = constraint.selector](const PodInfo& other) {
       return !other.terminating && selector.matches(other.labels);
     };
-    // What the pod asks of nodes; another pod that asks the same is counted by the same tally.
-    auto asks = std::make_shared<PodInfo>();
-    asks->node_selector = pod.node_selector;
-    asks->node_affinity = pod.node_affinity;
-    asks->tolerations = pod.tolerations;
+    // The fields that determine the counted nodes; pods with equal fields share the tally.
+    auto node_rules = std::make_shared<PodInfo>();
+    node_rules->node_selector = pod.node_selector;
+    node_rules->node_affinity = pod.node_affinity;
+    node_rules->tolerations = pod.tolerations;
     const bool affinity = constraint.honour_affinity && (!pod.node_selector.is_null() || !pod.node_affinity.is_null());
     const bool taints = constraint.honour_taints;
-    question.counts = [keys, asks, affinity, taints](const NodeInfo& node) {
+    spec.counts = [keys, node_rules, affinity, taints](const NodeInfo& node) {
       for (int one : keys) {
         if (node.domain(one) == kNoDomain) return false;
       }
-      return (!affinity || allows_node(*asks, node.node)) && (!taints || tolerates_node(*asks, node));
+      return (!affinity || allows_node(*node_rules, node.node)) && (!taints || tolerates_node(*node_rules, node));
     };
-    return question;
+    return spec;
   });
 }
 
-Neighbours look_around(const PodInfo& pod, Snapshot& snapshot, const View& view) {
+Neighbours gather_neighbours(const PodInfo& pod, Snapshot& snapshot, const ClusterView& view) {
   Neighbours out;
   snapshot.trim();
   if (pod.terms) {
@@ -136,13 +137,13 @@ Neighbours look_around(const PodInfo& pod, Snapshot& snapshot, const View& view)
     add_spread(out, pod, snapshot);
   }
   if (snapshot.census().any(TermKind::kAnti)) {
-    snapshot.census().covering(TermKind::kAnti, pod, api::labels_of(view.ns(pod.ns)),
-                               [&](const TermGroup& group) { out.refusing.push_back(&group); });
+    snapshot.census().visit_covering(TermKind::kAnti, pod, api::labels_of(view.ns(pod.ns)),
+                                     [&](const TermGroup& group) { out.rejecting_groups.push_back(&group); });
   }
   return out;
 }
 
-bool matters_to(const PodInfo& waiting, const PodInfo& changed, const View& view) {
+bool affects(const PodInfo& waiting, const PodInfo& changed, const ClusterView& view) {
   auto covers = [&](const AffinityTerms& terms, const PodInfo& other) {
     const Value& ns_labels = api::labels_of(view.ns(other.ns));
     return std::any_of(terms.begin(), terms.end(),
@@ -157,39 +158,39 @@ bool matters_to(const PodInfo& waiting, const PodInfo& changed, const View& view
          });
 }
 
-Verdict filter_spread(const Question& question, const NodeInfo& node) {
-  for (const Neighbours::Spread& one : question.neighbours.spread) {
+FilterResult filter_spread(const FilterInput& input, const NodeInfo& node) {
+  for (const Neighbours::SpreadCount& one : input.neighbours.spread) {
     const int domain = node.domain(one.key);
     if (domain == kNoDomain)
-      return refuse("node(s) didn't match pod topology spread constraints (missing required label)", false,
+      return reject("node(s) didn't match pod topology spread constraints (missing required label)", false,
                     kConcernSpread);
     const std::int64_t least = one.tally->domains() < one.min_domains ? 0 : one.tally->least();
     if (one.tally->pods_in(domain) + one.self - least > one.max_skew) {
-      return refuse("node(s) didn't match pod topology spread constraints", true, kConcernSpread);
+      return reject("node(s) didn't match pod topology spread constraints", true, kConcernSpread);
     }
   }
   return {};
 }
 
-Verdict filter_neighbours(const Question& question, const NodeInfo& node) {
-  const Neighbours& around = question.neighbours;
+FilterResult filter_neighbours(const FilterInput& input, const NodeInfo& node) {
+  const Neighbours& neighbours = input.neighbours;
   bool near = true, anywhere = false;
-  for (const Neighbours::Place& one : around.affinity) {
+  for (const Neighbours::TermCount& one : neighbours.affinity) {
     const int domain = node.domain(one.key);
-    if (domain == kNoDomain) return refuse("node(s) didn't match pod affinity rules", false, kConcernAffinity);
+    if (domain == kNoDomain) return reject("node(s) didn't match pod affinity rules", false, kConcernAffinity);
     near = near && one.tally->pods_in(domain) > 0;
     anywhere = anywhere || one.tally->total() > 0;
   }
-  // The first of pods that want each other may go anywhere.
-  if (!near && (anywhere || !around.first_of_its_kind_may))
-    return refuse("node(s) didn't match pod affinity rules", false, kConcernAffinity);
-  for (const Neighbours::Place& one : around.anti) {
+  // The first of pods that require each other may go anywhere.
+  if (!near && (anywhere || !neighbours.may_be_first))
+    return reject("node(s) didn't match pod affinity rules", false, kConcernAffinity);
+  for (const Neighbours::TermCount& one : neighbours.anti) {
     if (one.tally->pods_in(node.domain(one.key)) > 0)
-      return refuse("node(s) didn't match pod anti-affinity rules", true, kConcernAffinity);
+      return reject("node(s) didn't match pod anti-affinity rules", true, kConcernAffinity);
   }
-  for (const TermGroup* one : around.refusing) {
+  for (const TermGroup* one : neighbours.rejecting_groups) {
     if (one->pods_in(node.domain(one->key)) > 0)
-      return refuse("node(s) didn't satisfy existing pods anti-affinity rules", true, kConcernAffinity);
+      return reject("node(s) didn't satisfy existing pods anti-affinity rules", true, kConcernAffinity);
   }
   return {};
 }

@@ -15,7 +15,7 @@ bool is_exclusive(const Value& claim) {
   return false;
 }
 
-// The reason why a claim that exists cannot be used at all, or "".
+// The reason why an existing claim cannot be used at all, or "".
 std::string unusable(const Value& claim, const ClaimUse& use, const PodInfo& pod) {
   const std::string quoted = "persistentvolumeclaim \"" + use.name + "\" ";
   if (claim["status"]["phase"].as_string() == "Lost") {
@@ -30,7 +30,7 @@ std::string unusable(const Value& claim, const ClaimUse& use, const PodInfo& pod
 
 }  // namespace
 
-VolumeNeeds volume_needs(const PodInfo& pod, const View& view, const Snapshot& snapshot) {
+VolumeNeeds volume_needs(const PodInfo& pod, const ClusterView& view, const Snapshot& snapshot) {
   VolumeNeeds needs;
   needs.users = &snapshot;
   bool unbound = false;
@@ -67,27 +67,27 @@ VolumeNeeds volume_needs(const PodInfo& pod, const View& view, const Snapshot& s
   return needs;
 }
 
-std::string choose_volumes(const VolumeNeeds& needs, const Value& node, const View& view, VolumeChoice* choice) {
+std::string choose_volumes(const VolumeNeeds& needs, const Value& node, const ClusterView& view, VolumeChoice* choice) {
   if (needs.missing_volume) return "node(s) unavailable due to one or more pvc(s) bound to non-existent pv(s)";
-  for (const VolumeNeeds::Bound& one : needs.bound) {
+  for (const VolumeNeeds::BoundClaim& one : needs.bound) {
     if (!matches_node_selector(one.volume["spec"]["nodeAffinity"]["required"], node)) {
       return "node(s) didn't match PersistentVolume's node affinity";
     }
   }
   static const std::string kNothingToBind = "node(s) didn't find available persistent volumes to bind";
-  std::vector<std::string> used;  // by an earlier claim of this pod
+  std::vector<std::string> used;  // by earlier claims of this pod
   for (const Value& claim : needs.waiting) {
     const std::string_view selected = api::annotation_of(claim, kSelectedNode);
     if (!selected.empty() && selected != api::name_of(node)) return kNothingToBind;
     if (selected.empty()) {
       MatchOptions options;
       options.node = &node;
-      options.waits = true;
-      options.taken = [&](const Value& volume) {
+      options.waits_for_consumer = true;
+      options.is_used = [&](const Value& volume) {
         for (const std::string& name : used) {
           if (name == api::name_of(volume)) return true;
         }
-        return view.taken(volume);
+        return view.is_volume_used(volume);
       };
       Value found = find_match(claim, view.candidates(claim), options);
       if (!found.is_null()) {
@@ -99,7 +99,7 @@ std::string choose_volumes(const VolumeNeeds& needs, const Value& node, const Vi
     const Value& storage_class = view.storage_class(std::string(class_of(claim)));
     const std::string_view provisioner = storage_class["provisioner"].as_string();
     if (provisioner.empty() || provisioner == "kubernetes.io/no-provisioner") return kNothingToBind;
-    if (!claim["spec"]["selector"].is_null()) return kNothingToBind;  // nobody can make a volume that has labels
+    if (!claim["spec"]["selector"].is_null()) return kNothingToBind;  // the provisioner creates volumes without labels
     if (!matches_topologies(storage_class["allowedTopologies"], node)) return kNothingToBind;
     if (choice) choice->provisions.push_back(claim);
   }

@@ -1,4 +1,4 @@
-// Scores that look at the pods already placed.
+// Scores that count placed pods.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -11,12 +11,12 @@ namespace berth::scheduler {
 namespace {
 
 constexpr std::int64_t kBest = 100;
-constexpr std::int64_t kNotAsked = -1;         // the node has not all topologies
-constexpr std::int64_t kWeightOfRequired = 1;  // that required affinity of others has for a pod it covers
+constexpr std::int64_t kNoScore = -1;          // the node lacks one of the topologies
+constexpr std::int64_t kWeightOfRequired = 1;  // weight of placed pods' required affinity that covers the pod
 const std::string kHostname = "kubernetes.io/hostname";
 
-// Labels that services and the owner select the pod by.
-api::LabelSelector selector_of_kin(const PodInfo& pod, const View& view) {
+// The labels by which services and the owner select the pod.
+api::LabelSelector selector_of_siblings(const PodInfo& pod, const ClusterView& view) {
   Value labels = Value::object();
   for (const Value& service : view.services(pod.ns)) {
     const Value& wanted = service["spec"]["selector"];
@@ -36,9 +36,9 @@ api::LabelSelector selector_of_kin(const PodInfo& pod, const View& view) {
   return parsed.ok() ? std::move(parsed).value() : api::LabelSelector::nothing();
 }
 
-// What the cluster asks of pods that ask for nothing: nodes apart, and zones.
-SpreadConstraints default_constraints(const PodInfo& pod, const View& view) {
-  const api::LabelSelector selector = selector_of_kin(pod, view);
+// The cluster's defaults for pods without constraints: spread over nodes and zones.
+SpreadConstraints default_constraints(const PodInfo& pod, const ClusterView& view) {
+  const api::LabelSelector selector = selector_of_siblings(pod, view);
   if (selector.requirements().empty()) return {};
   SpreadConstraint nodes, zones;
   nodes.max_skew = 3;
@@ -49,16 +49,16 @@ SpreadConstraints default_constraints(const PodInfo& pod, const View& view) {
   return {nodes, zones};
 }
 
-// Fewer pods: more points; those that were not asked get none.
-void turn_round(Scores& scores) {
+// Fewer pods give a higher score; nodes without score get 0.
+void invert_spread(Scores& scores) {
   std::int64_t least = std::numeric_limits<std::int64_t>::max(), most = 0;
   for (std::int64_t one : scores) {
-    if (one == kNotAsked) continue;
+    if (one == kNoScore) continue;
     least = std::min(least, one);
     most = std::max(most, one);
   }
   for (std::int64_t& one : scores) {
-    if (one == kNotAsked) {
+    if (one == kNoScore) {
       one = 0;
     } else {
       one = most == 0 ? kBest : kBest * (most + least - one) / most;
@@ -66,14 +66,14 @@ void turn_round(Scores& scores) {
   }
 }
 
-struct Asked {
+struct WeightedConstraint {
   const Tally* tally;
   int key;
   std::int64_t max_skew;
   double weight;
 };
 
-// In a topology with many domains one pod more or less says more.
+// The more domains a topology has, the more one pod counts (as upstream: log of the size).
 double weight_of(int key, bool hostname, const Candidates& candidates, const std::vector<bool>& ignored) {
   std::unordered_set<int> domains;
   std::size_t nodes = 0;
@@ -87,10 +87,10 @@ double weight_of(int key, bool hostname, const Candidates& candidates, const std
 
 }  // namespace
 
-Scores score_spread(const Question& question, const Candidates& candidates, Snapshot& snapshot) {
-  const PodInfo& pod = question.pod;
-  const bool own = pod.terms && pod.terms->asks_for_spread;
-  const SpreadConstraints constraints = own ? pod.terms->soft_spread : default_constraints(pod, question.view);
+Scores score_spread(const FilterInput& input, const Candidates& candidates, Snapshot& snapshot) {
+  const PodInfo& pod = input.pod;
+  const bool own = pod.terms && pod.terms->has_spread_constraints;
+  const SpreadConstraints constraints = own ? pod.terms->soft_spread : default_constraints(pod, input.view);
   if (constraints.empty()) return {};
   std::vector<int> keys;
   for (const SpreadConstraint& one : constraints) keys.push_back(snapshot.key_of(one.topology_key));
@@ -99,28 +99,28 @@ Scores score_spread(const Question& question, const Candidates& candidates, Snap
     ignored[i] =
         std::any_of(keys.begin(), keys.end(), [&](int key) { return candidates[i]->domain(key) == kNoDomain; });
   }
-  std::vector<Asked> asked;
+  std::vector<WeightedConstraint> weighted;
   for (std::size_t i = 0; i < keys.size(); ++i) {
     const Tally& tally = spread_tally(pod, constraints[i], own ? keys : std::vector<int>{keys[i]}, snapshot);
-    asked.push_back({&tally, keys[i], constraints[i].max_skew,
-                     weight_of(keys[i], constraints[i].topology_key == kHostname, candidates, ignored)});
+    weighted.push_back({&tally, keys[i], constraints[i].max_skew,
+                        weight_of(keys[i], constraints[i].topology_key == kHostname, candidates, ignored)});
   }
-  Scores out(candidates.size(), kNotAsked);
+  Scores out(candidates.size(), kNoScore);
   for (std::size_t i = 0; i < candidates.size(); ++i) {
     if (ignored[i]) continue;
     double score = 0;
-    for (const Asked& one : asked) {
+    for (const WeightedConstraint& one : weighted) {
       const int domain = candidates[i]->domain(one.key);
       if (domain != kNoDomain) score += one.tally->pods_in(domain) * one.weight + static_cast<double>(one.max_skew - 1);
     }
     out[i] = static_cast<std::int64_t>(std::round(score));
   }
-  turn_round(out);
+  invert_spread(out);
   return out;
 }
 
-Scores score_neighbours(const Question& question, const Candidates& candidates, Snapshot& snapshot) {
-  const PodInfo& pod = question.pod;
+Scores score_neighbours(const FilterInput& input, const Candidates& candidates, Snapshot& snapshot) {
+  const PodInfo& pod = input.pod;
   Scores out;
   auto add = [&](auto pods_in, int key, std::int64_t weight) {
     if (out.empty()) out.resize(candidates.size(), 0);
@@ -130,7 +130,7 @@ Scores score_neighbours(const Question& question, const Candidates& candidates, 
     auto prefer = [&](const AffinityTerms& terms, int sign) {
       for (const AffinityTerm& term : terms) {
         const int key = snapshot.key_of(term.topology_key);
-        const Tally& tally = affinity_tally(pod, {&term}, key, snapshot, question.view);
+        const Tally& tally = affinity_tally(pod, {&term}, key, snapshot, input.view);
         if (tally.total() > 0) add([&](int domain) { return tally.pods_in(domain); }, key, sign * term.weight);
       }
     };
@@ -140,7 +140,7 @@ Scores score_neighbours(const Question& question, const Candidates& candidates, 
   const Census& census = snapshot.census();
   auto others = [&](TermKind kind, int sign) {
     if (!census.any(kind)) return;
-    census.covering(kind, pod, api::labels_of(question.view.ns(pod.ns)), [&](const TermGroup& group) {
+    census.visit_covering(kind, pod, api::labels_of(input.view.ns(pod.ns)), [&](const TermGroup& group) {
       const std::int64_t weight = kind == TermKind::kAffinity ? kWeightOfRequired : group.term.weight;
       add([&](int domain) { return group.pods_in(domain); }, group.key, sign * weight);
     });

@@ -8,7 +8,7 @@ namespace {
 constexpr std::size_t kTallies = 1024;
 constexpr std::size_t kEmptyGroups = 256;
 
-// A label that every covered pod has, or "".
+// A "key=value" label that every covered pod has, or "".
 std::string needed_label(const api::LabelSelector& selector) {
   for (const auto& requirement : selector.requirements()) {
     if (requirement.op == api::LabelSelector::Operator::kIn && requirement.values.size() == 1)
@@ -22,15 +22,15 @@ std::string needed_label(const api::LabelSelector& selector) {
 // --- Tally
 
 Tally::Domain* Tally::domain_of(const NodeInfo& node) {
-  const auto key = static_cast<std::size_t>(question_.key);
+  const auto key = static_cast<std::size_t>(spec_.key);
   if (node.node.is_null() || key >= node.domains.size()) return nullptr;
   const int domain = node.domains[key];
-  if (domain == kNoDomain || (question_.counts && !question_.counts(node))) return nullptr;
-  if (!known(domain)) domains_.resize(static_cast<std::size_t>(domain) + 1);
+  if (domain == kNoDomain || (spec_.counts && !spec_.counts(node))) return nullptr;
+  if (!has_domain(domain)) domains_.resize(static_cast<std::size_t>(domain) + 1);
   return &domains_[static_cast<std::size_t>(domain)];
 }
 
-void Tally::note(int pods, int sign) {
+void Tally::count_domain(int pods, int sign) {
   int& domains = by_pods_[pods];
   domains += sign;
   if (domains == 0) by_pods_.erase(pods);
@@ -44,17 +44,17 @@ void Tally::add_node(const NodeInfo& node, int sign) {
   const bool is = domain->nodes > 0;
   if (was == is) return;
   count_ += is ? 1 : -1;
-  note(domain->pods, is ? 1 : -1);
+  count_domain(domain->pods, is ? 1 : -1);
 }
 
 void Tally::add_pod(const PodInfo& pod, const NodeInfo& node, int sign) {
-  if (!question_.matches(pod)) return;
+  if (!spec_.matches(pod)) return;
   Domain* domain = domain_of(node);
   if (!domain) return;
-  if (domain->nodes > 0) note(domain->pods, -1);
+  if (domain->nodes > 0) count_domain(domain->pods, -1);
   domain->pods += sign;
   total_ += sign;
-  if (domain->nodes > 0) note(domain->pods, 1);
+  if (domain->nodes > 0) count_domain(domain->pods, 1);
 }
 
 // --- Census
@@ -75,26 +75,26 @@ void Census::add_node(const NodeInfo& node, int sign) {
   for (auto& [signature, tally] : tallies_) tally.add_node(node, sign);
 }
 
-const Tally* Census::find(const std::string& signature) {
+const Tally* Census::find_tally(const std::string& signature) {
   auto found = by_signature_.find(signature);
   if (found == by_signature_.end()) return nullptr;
   tallies_.splice(tallies_.begin(), tallies_, found->second);
   return &found->second->second;
 }
 
-Tally& Census::make(TallyQuestion question) {
-  const std::string signature = question.signature;
-  tallies_.emplace_front(signature, Tally(std::move(question)));
+Tally& Census::add_tally(TallySpec spec) {
+  const std::string signature = spec.signature;
+  tallies_.emplace_front(signature, Tally(std::move(spec)));
   by_signature_[signature] = tallies_.begin();
   Tally& tally = tallies_.front().second;
-  for (const std::string& ns : tally.question().namespaces) by_namespace_[ns].push_back(&tally);
+  for (const std::string& ns : tally.spec().namespaces) by_namespace_[ns].push_back(&tally);
   return tally;
 }
 
 void Census::trim() {
   while (tallies_.size() > kTallies) {
     Tally& last = tallies_.back().second;
-    for (const std::string& ns : last.question().namespaces) {
+    for (const std::string& ns : last.spec().namespaces) {
       auto found = by_namespace_.find(ns);
       std::erase(found->second, &last);
       if (found->second.empty()) by_namespace_.erase(found);
@@ -102,10 +102,10 @@ void Census::trim() {
     by_signature_.erase(tallies_.back().first);
     tallies_.pop_back();
   }
-  if (empty_groups_ > kEmptyGroups) drop_empty_groups();
+  if (empty_groups_ > kEmptyGroups) remove_empty_groups();
 }
 
-void Census::drop_empty_groups() {
+void Census::remove_empty_groups() {
   auto forget = [](Groups& list) { std::erase_if(list, [](const TermGroup* one) { return one->pods == 0; }); };
   forget(unlabelled_);
   for (auto at = by_label_.begin(); at != by_label_.end();) {
@@ -144,8 +144,8 @@ void Census::add_terms(const AffinityTerms& terms, TermKind kind, const NodeInfo
   }
 }
 
-void Census::covering(TermKind kind, const PodInfo& pod, const Value& ns_labels,
-                      const std::function<void(const TermGroup&)>& visit) const {
+void Census::visit_covering(TermKind kind, const PodInfo& pod, const Value& ns_labels,
+                            const std::function<void(const TermGroup&)>& visit) const {
   if (!any(kind)) return;
   auto look = [&](const Groups& list) {
     for (const TermGroup* one : list) {

@@ -9,12 +9,12 @@
 namespace berth::scheduler {
 namespace {
 
-// What a container without a request counts for when nodes are compared (never when they are filtered).
-constexpr std::int64_t kUnaskedCpu = 100;
-constexpr std::int64_t kUnaskedMemory = 200ll * 1024 * 1024;
+// Assumed requests of a container without requests; for scores only, never for filters.
+constexpr std::int64_t kDefaultScoredCpu = 100;
+constexpr std::int64_t kDefaultScoredMemory = 200ll * 1024 * 1024;
 
-// The smaller numbers that most manifests have need no 128-bit arithmetic.
-std::int64_t whole(const Value& value) {
+// Integers, which most manifests have, need no 128-bit arithmetic.
+std::int64_t whole_units(const Value& value) {
   if (value.is_int()) return value.as_int();
   const auto parsed = api::Quantity::parse(value.as_string());
   return parsed.ok() ? parsed->value() : 0;
@@ -32,8 +32,7 @@ std::int64_t& slot(std::vector<std::pair<std::string, std::int64_t>>& list, std:
   return at->second;
 }
 
-// A resize that the node has not carried out yet still holds what the container had.
-Amounts container_requests(const Value& container) { return amounts_of(container["resources"]["requests"]); }
+ResourceAmounts container_requests(const Value& container) { return amounts_of(container["resources"]["requests"]); }
 
 void collect_ports(const Value& containers, bool sidecars_only, std::vector<HostPort>& out) {
   for (const Value& container : containers) {
@@ -49,21 +48,21 @@ void collect_ports(const Value& containers, bool sidecars_only, std::vector<Host
 
 }  // namespace
 
-std::int64_t Amounts::of(std::string_view name) const {
+std::int64_t ResourceAmounts::of(std::string_view name) const {
   for (const auto& [key, amount] : extended) {
     if (key == name) return amount;
   }
   return 0;
 }
 
-void Amounts::add(const Amounts& other, int sign) {
+void ResourceAmounts::add(const ResourceAmounts& other, int sign) {
   milli_cpu += sign * other.milli_cpu;
   memory += sign * other.memory;
   ephemeral_storage += sign * other.ephemeral_storage;
   for (const auto& [name, amount] : other.extended) slot(extended, name) += sign * amount;
 }
 
-void Amounts::raise_to(const Amounts& other) {
+void ResourceAmounts::take_maximum(const ResourceAmounts& other) {
   milli_cpu = std::max(milli_cpu, other.milli_cpu);
   memory = std::max(memory, other.memory);
   ephemeral_storage = std::max(ephemeral_storage, other.ephemeral_storage);
@@ -73,44 +72,44 @@ void Amounts::raise_to(const Amounts& other) {
   }
 }
 
-Amounts amounts_of(const Value& map) {
-  Amounts out;
+ResourceAmounts amounts_of(const Value& map) {
+  ResourceAmounts out;
   for (const auto& [name, value] : map.entries()) {
     if (name == "cpu") {
       out.milli_cpu = milli(value);
     } else if (name == "memory") {
-      out.memory = whole(value);
+      out.memory = whole_units(value);
     } else if (name == "ephemeral-storage") {
-      out.ephemeral_storage = whole(value);
+      out.ephemeral_storage = whole_units(value);
     } else if (name != "pods") {
-      slot(out.extended, name) = whole(value);
+      slot(out.extended, name) = whole_units(value);
     }
   }
   return out;
 }
 
-Amounts requests_of(const Value& pod) {
+ResourceAmounts requests_of(const Value& pod) {
   const Value& spec = pod["spec"];
-  Amounts total;
+  ResourceAmounts total;
   for (const Value& container : spec["containers"]) total.add(container_requests(container));
-  Amounts sidecars, peak;
+  ResourceAmounts sidecars, peak;
   for (const Value& container : spec["initContainers"]) {
-    Amounts moment = container_requests(container);
+    ResourceAmounts moment = container_requests(container);
     if (api::is_sidecar(container)) {
       total.add(moment);
       sidecars.add(moment);
-      peak.raise_to(sidecars);
+      peak.take_maximum(sidecars);
     } else {
       moment.add(sidecars);
-      peak.raise_to(moment);
+      peak.take_maximum(moment);
     }
   }
-  total.raise_to(peak);
+  total.take_maximum(peak);
   const Value& own = spec["resources"]["requests"];
   if (own.contains("cpu")) total.milli_cpu = milli(own["cpu"]);
-  if (own.contains("memory")) total.memory = whole(own["memory"]);
+  if (own.contains("memory")) total.memory = whole_units(own["memory"]);
   for (const auto& [name, value] : own.entries()) {
-    if (name.starts_with("hugepages-")) slot(total.extended, name) = whole(value);
+    if (name.starts_with("hugepages-")) slot(total.extended, name) = whole_units(value);
   }
   if (!spec["overhead"].empty()) total.add(amounts_of(spec["overhead"]));
   return total;
@@ -137,15 +136,15 @@ PodPtr make_pod_info(const Value& pod) {
   const Value& affinity = pod["spec"]["affinity"]["nodeAffinity"];
   info->node_affinity = affinity["requiredDuringSchedulingIgnoredDuringExecution"];
   info->node_preferences = affinity["preferredDuringSchedulingIgnoredDuringExecution"];
-  info->wanted_node = pod["spec"]["nodeName"].str();
+  info->requested_node = pod["spec"]["nodeName"].str();
   info->terms = read_neighbour_terms(pod);
   info->scored_cpu = info->requests.milli_cpu;
   info->scored_memory = info->requests.memory;
   const Value& own = pod["spec"]["resources"]["requests"];
   for (const Value& container : pod["spec"]["containers"]) {
     const Value& asked = container["resources"]["requests"];
-    if (!asked.contains("cpu") && !own.contains("cpu")) info->scored_cpu += kUnaskedCpu;
-    if (!asked.contains("memory") && !own.contains("memory")) info->scored_memory += kUnaskedMemory;
+    if (!asked.contains("cpu") && !own.contains("cpu")) info->scored_cpu += kDefaultScoredCpu;
+    if (!asked.contains("memory") && !own.contains("memory")) info->scored_memory += kDefaultScoredMemory;
   }
   collect_ports(pod["spec"]["containers"], false, info->ports);
   collect_ports(pod["spec"]["initContainers"], true, info->ports);

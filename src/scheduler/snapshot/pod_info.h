@@ -1,5 +1,5 @@
 #pragma once
-// PodInfo and NodeInfo: what the scheduler has to know of a pod and a node, read once.
+// PodInfo and NodeInfo: the scheduler's facts about a pod and a node, parsed once.
 
 #include <cstdint>
 #include <memory>
@@ -12,22 +12,22 @@
 
 namespace berth::scheduler {
 
-// Amounts of resources. Memory and disk in bytes; everything beyond the three by name, in whole units.
-struct Amounts {
+// Amounts of resources. Memory and disk in bytes; all others by name, in whole units.
+struct ResourceAmounts {
   std::int64_t milli_cpu = 0;
   std::int64_t memory = 0;
   std::int64_t ephemeral_storage = 0;
-  std::vector<std::pair<std::string, std::int64_t>> extended;  // in order of name
+  std::vector<std::pair<std::string, std::int64_t>> extended;  // sorted by name
 
   std::int64_t of(std::string_view name) const;  // of `extended`
-  void add(const Amounts& other, int sign = 1);
-  void raise_to(const Amounts& other);  // the larger of each
+  void add(const ResourceAmounts& other, int sign = 1);
+  void take_maximum(const ResourceAmounts& other);  // the maximum of each
 };
-// Of a map resource name -> quantity, as in requests and allocatable. "pods" is left out.
-Amounts amounts_of(const Value& map);
-// What a pod needs of a node: containers and sidecars together, or the largest moment of its init containers; the pod's
-// own spec.resources where given; spec.overhead on top.
-Amounts requests_of(const Value& pod);
+// Parses a map of resource name to quantity, as in requests and allocatable. "pods" is skipped.
+ResourceAmounts amounts_of(const Value& map);
+// The resources a pod needs on a node: the sum of containers and sidecars, or the peak of its init containers if
+// larger; the pod's own spec.resources if set; plus spec.overhead.
+ResourceAmounts requests_of(const Value& pod);
 
 struct HostPort {
   std::string ip;  // "0.0.0.0": every address
@@ -39,7 +39,7 @@ struct HostPort {
 // A claim that a pod mounts.
 struct ClaimUse {
   std::string name;
-  bool ephemeral = false;  // made for the pod out of a volumeClaimTemplate
+  bool ephemeral = false;  // created for the pod from a volumeClaimTemplate
 };
 
 struct PodInfo {
@@ -47,8 +47,8 @@ struct PodInfo {
   std::string key;  // "namespace/name"
   std::string uid;
   std::string ns;
-  Amounts requests;
-  std::int64_t scored_cpu = 0, scored_memory = 0;  // requests, with a little for containers that ask for nothing
+  ResourceAmounts requests;
+  std::int64_t scored_cpu = 0, scored_memory = 0;  // requests, with defaults for containers without requests
   std::vector<HostPort> ports;
   std::vector<ClaimUse> claims;
   std::int64_t priority = 0;
@@ -56,27 +56,27 @@ struct PodInfo {
   bool terminating = false;
   Value labels;
   Value tolerations;
-  Value node_selector;  // spec.nodeSelector and the required and preferred part of node affinity; null where not given
+  Value node_selector;  // spec.nodeSelector, required and preferred node affinity; null if not set
   Value node_affinity;
   Value node_preferences;
-  std::string wanted_node;                      // spec.nodeName of a pod that is to be placed
+  std::string requested_node;                   // spec.nodeName of an unscheduled pod
   std::shared_ptr<const NeighbourTerms> terms;  // null: none
 };
 using PodPtr = std::shared_ptr<const PodInfo>;
 PodPtr make_pod_info(const Value& pod);
 
 struct NodeInfo {
-  Value node;  // null: pods name it but nobody has seen it
+  Value node;  // null: pods name the node, but it does not exist
   std::string name;
   bool unschedulable = false;
-  bool tainted = false;   // so that pods without a toleration may not come ...
-  bool disliked = false;  // ... or should rather not
-  Amounts allocatable;
+  bool tainted = false;                 // has taints that exclude pods without a toleration
+  bool has_prefer_no_schedule = false;  // has PreferNoSchedule taints
+  ResourceAmounts allocatable;
   std::int64_t allowed_pods = 0;
-  Amounts requested;
+  ResourceAmounts requested;
   std::int64_t scored_cpu = 0, scored_memory = 0;
-  std::vector<PodPtr> pods;  // in no order
-  std::vector<int> domains;  // by number of the topology's key
+  std::vector<PodPtr> pods;  // unordered
+  std::vector<int> domains;  // by number of the topology key
   int port_users = 0;        // pods with host ports
 
   int domain(int key) const {

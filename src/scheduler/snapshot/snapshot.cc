@@ -14,8 +14,7 @@ std::int64_t allowed_pods_of(const Value& node) {
   return pods.is_int() ? pods.as_int() : parsed.ok() ? parsed->value() : 0;
 }
 
-// Nothing that decisions look at is different. Sub-trees that were not written are still shared, so this compares
-// little.
+// True if no field changed that decisions read. Unchanged sub-trees are shared nodes, so the comparison is cheap.
 bool same_for_decisions(const PodInfo& known, const Value& pod) {
   if (known.terminating != api::is_terminating(pod) || known.labels != api::labels_of(pod)) return false;
   for (const char* field : {"containers", "initContainers", "volumes", "affinity", "topologySpreadConstraints",
@@ -44,9 +43,9 @@ void Snapshot::set_node(const Value& node) {
   recount(info, [&] {
     info.node = node;
     info.unschedulable = node["spec"]["unschedulable"].as_bool();
-    info.tainted = info.disliked = false;
+    info.tainted = info.has_prefer_no_schedule = false;
     for (const Value& taint : node["spec"]["taints"])
-      (taint["effect"].as_string() == "PreferNoSchedule" ? info.disliked : info.tainted) = true;
+      (taint["effect"].as_string() == "PreferNoSchedule" ? info.has_prefer_no_schedule : info.tainted) = true;
     info.domains = topologies_.domains_of(api::labels_of(node));
   });
   info.allocatable = amounts_of(node["status"]["allocatable"]);
@@ -72,7 +71,7 @@ bool Snapshot::place(const PodPtr& pod, const std::string& node) {
     remove(pod->uid);
   }
   if (pod->terms) {
-    // New topologies are told to the nodes before anything is counted in them.
+    // Add new topologies to all nodes before pods are counted in them.
     for (const AffinityTerms* terms :
          {&pod->terms->anti, &pod->terms->affinity, &pod->terms->preferred_anti, &pod->terms->preferred_affinity}) {
       for (const AffinityTerm& term : *terms) key_of(term.topology_key);
@@ -82,14 +81,14 @@ bool Snapshot::place(const PodPtr& pod, const std::string& node) {
   info.name = node;
   info.pods.push_back(pod);
   count(info, *pod, 1);
-  placed_[pod->uid] = Placed{pod, &info};
+  placed_[pod->uid] = PlacedPod{pod, &info};
   return true;
 }
 
 std::string Snapshot::remove(const std::string& uid) {
   auto found = placed_.find(uid);
   if (found == placed_.end()) return {};
-  const Placed placed = std::move(found->second);
+  const PlacedPod placed = std::move(found->second);
   placed_.erase(found);
   NodeInfo& info = *placed.node;
   auto at = std::find(info.pods.begin(), info.pods.end(), placed.pod);
@@ -118,7 +117,7 @@ std::string Snapshot::node_of(const std::string& uid) const {
   return found == placed_.end() ? std::string() : found->second.node->name;
 }
 
-bool Snapshot::holds(const Value& pod) const {
+bool Snapshot::contains_unchanged(const Value& pod) const {
   auto found = placed_.find(std::string(api::uid_of(pod)));
   return found != placed_.end() && found->second.node->name == pod["spec"]["nodeName"].as_string() &&
          same_for_decisions(*found->second.pod, pod);
@@ -192,9 +191,9 @@ int Snapshot::key_of(const std::string& label) {
   return key;
 }
 
-const Tally& Snapshot::tally(const std::string& signature, const std::function<TallyQuestion()>& make) {
-  if (const Tally* known = census_.find(signature)) return *known;
-  Tally& fresh = census_.make(make());
+const Tally& Snapshot::tally(const std::string& signature, const std::function<TallySpec()>& make) {
+  if (const Tally* known = census_.find_tally(signature)) return *known;
+  Tally& fresh = census_.add_tally(make());
   for (const auto& [name, info] : nodes_) {
     fresh.add_node(info, 1);
     for (const PodPtr& pod : info.pods) fresh.add_pod(*pod, info, 1);

@@ -1,7 +1,6 @@
 #pragma once
-// Snapshot: the nodes with everything that is placed on them, kept up to date pod by pod. It includes assumed pods:
-// those that were decided for a node and whose binding is under way; and it knows for which nodes others are nominated:
-// pods for which room is being made. Owner: one scheduler, on its loop.
+// Snapshot: the nodes with the pods placed on them, updated pod by pod. It includes assumed pods (decided, binding in
+// flight) and nominations (pods for which a preemption makes room on a node). Owner: one scheduler, on its loop.
 
 #include <map>
 #include <memory>
@@ -19,28 +18,28 @@ class Snapshot {
  public:
   // Adds or replaces a node; its pods stay.
   void set_node(const Value& node);
-  // The node is gone. Pods that still name it are remembered in case it comes back.
+  // The node is deleted. Pods that name it are retained in case it is created again.
   void remove_node(const std::string& name);
 
-  // Places a pod; where it was placed before (assumed there, or seen) is forgotten. False: nothing is different.
+  // Places a pod; replaces its earlier placement (assumed or seen). False: nothing changed.
   bool place(const PodPtr& pod, const std::string& node);
-  // The name of the node it was on; empty where it was on none.
+  // Returns the name of its node; empty if it was not placed.
   std::string remove(const std::string& uid);
-  // Empty where the pod is on none.
+  // Empty if the pod is not placed.
   std::string node_of(const std::string& uid) const;
-  // Null where the pod is on no node.
+  // Null if the pod is not placed.
   PodPtr placed(const std::string& uid) const;
-  // This very pod is placed on its node already, and is the same as far as decisions go.
-  bool holds(const Value& pod) const;
+  // True if the pod is placed on its node with equal fields, as far as decisions read them.
+  bool contains_unchanged(const Value& pod) const;
 
-  // Nodes that exist, in order of name.
+  // Existing nodes, sorted by name.
   const std::vector<const NodeInfo*>& nodes() const;
-  // Null where there is no such node.
+  // Null if there is no such node.
   const NodeInfo* node(const std::string& name) const;
-  // How many placed pods mount the claim "namespace/name".
+  // Number of placed pods that mount the claim "namespace/name".
   int users_of_claim(const std::string& claim) const;
 
-  // A pod without a node is meant to go to this one; an empty name: to none.
+  // Nominates a pod without a node for this node; empty name: for none.
   void nominate(const PodPtr& pod, const std::string& node);
   void withdraw(const std::string& uid);
   std::string nomination_of(const std::string& uid) const;
@@ -48,16 +47,16 @@ class Snapshot {
   // The pods nominated for a node.
   const std::vector<PodPtr>& nominated_for(const std::string& node) const;
 
-  // The number of a topology's key.
+  // The number of a topology key.
   int key_of(const std::string& label);
-  // The tally of that question; `make` is called where nobody has asked it lately.
-  const Tally& tally(const std::string& signature, const std::function<TallyQuestion()>& make);
-  // A decision begins: tallies handed out before may be gone.
+  // The tally with that signature; `make` is called if there is none yet.
+  const Tally& tally(const std::string& signature, const std::function<TallySpec()>& make);
+  // To be called when a decision starts: removes least recently used tallies, so earlier references become invalid.
   void trim() { census_.trim(); }
   const Census& census() const { return census_; }
 
  private:
-  struct Placed {
+  struct PlacedPod {
     PodPtr pod;
     NodeInfo* node;
   };
@@ -66,12 +65,12 @@ class Snapshot {
     std::string node;
   };
   void count(NodeInfo& node, const PodInfo& pod, int sign);
-  // Takes the node with its pods out of all counts, lets `change` work on it, and counts it again.
+  // Removes the node with its pods from all counts, calls `change` to modify the node, and counts it again.
   template <class Change>
   void recount(NodeInfo& node, Change change);
 
   std::map<std::string, NodeInfo> nodes_;
-  std::unordered_map<std::string, Placed> placed_;  // by uid
+  std::unordered_map<std::string, PlacedPod> placed_;  // by uid
   std::unordered_map<std::string, int> claim_users_;
   std::unordered_map<std::string, Nomination> nominations_;             // by uid
   std::unordered_map<std::string, std::vector<PodPtr>> nominated_for_;  // by node

@@ -37,7 +37,8 @@ void read_side(const Value& side, const std::string& ns, AffinityTerms& required
     preferred.push_back(read_term(entry["podAffinityTerm"], ns, entry["weight"].as_int()));
 }
 
-// The server merges label keys into the selectors of new pods; older pods have them only here. Twice does no harm.
+// The server merges label keys into the selectors of new pods; older pods have them only here. Merging twice is
+// harmless.
 Value with_label_keys(Value selector, const Value& keys, const Value& labels) {
   for (const Value& key : keys) {
     const Value* value = labels.find(key.as_string());
@@ -74,7 +75,7 @@ std::shared_ptr<const NeighbourTerms> read_neighbour_terms(const Value& pod) {
   const std::string ns(api::namespace_of(pod));
   read_side(affinity["podAffinity"], ns, out->affinity, out->preferred_affinity);
   read_side(affinity["podAntiAffinity"], ns, out->anti, out->preferred_anti);
-  out->asks_for_spread = !constraints.empty();
+  out->has_spread_constraints = !constraints.empty();
   for (const Value& constraint : constraints) {
     const bool hard = constraint["whenUnsatisfiable"].as_string() == "DoNotSchedule";
     (hard ? out->spread : out->soft_spread).push_back(read_constraint(constraint, api::labels_of(pod)));

@@ -1,5 +1,5 @@
 #pragma once
-// What a pod asks of its neighbours, read once: affinity to other pods, and spreading over topologies.
+// A pod's constraints on other pods, parsed once: affinity to pods, and spreading over topologies.
 
 #include <cstdint>
 #include <memory>
@@ -11,14 +11,14 @@
 
 namespace berth::scheduler {
 
-// One term of pod affinity or anti-affinity: some pods, in some namespaces, within one domain of a topology.
+// One term of pod affinity or anti-affinity: matching pods, in given namespaces, within one domain of a topology.
 struct AffinityTerm {
   std::vector<std::string> namespaces;    // by name, sorted
-  api::LabelSelector namespace_selector;  // by their labels; matches nothing where not given
+  api::LabelSelector namespace_selector;  // by their labels; matches nothing if not set
   api::LabelSelector selector;
   std::string topology_key;
   std::int64_t weight = 0;  // of preferred terms
-  std::string signature;    // the same for terms that ask the same
+  std::string signature;    // equal for equal terms
 
   bool covers(const std::string& ns, const Value& ns_labels, const Value& labels) const;
 };
@@ -37,11 +37,11 @@ using SpreadConstraints = std::vector<SpreadConstraint>;
 struct NeighbourTerms {
   AffinityTerms affinity, anti;  // required
   AffinityTerms preferred_affinity, preferred_anti;
-  SpreadConstraints spread;       // DoNotSchedule
-  SpreadConstraints soft_spread;  // ScheduleAnyway
-  bool asks_for_spread = false;   // either: the cluster's defaults do not apply
+  SpreadConstraints spread;             // DoNotSchedule
+  SpreadConstraints soft_spread;        // ScheduleAnyway
+  bool has_spread_constraints = false;  // true if the pod has any constraint: the cluster's defaults do not apply
 };
-// Null where the pod asks for nothing of the kind. Selectors that cannot be read match nothing.
+// Null if the pod has none of these constraints. Invalid selectors match nothing.
 std::shared_ptr<const NeighbourTerms> read_neighbour_terms(const Value& pod);
 
 }  // namespace berth::scheduler

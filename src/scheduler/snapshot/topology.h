@@ -1,6 +1,6 @@
 #pragma once
-// Topologies: the domains that nodes belong to, by label key, as small numbers. So "which zone is this node in" is an
-// array look-up however often it is asked. Owner: one Snapshot.
+// Topologies: numbers the domains that nodes belong to, by label key: finding a node's zone is an array access. Owner:
+// one Snapshot.
 
 #include <string>
 #include <unordered_map>
@@ -10,14 +10,13 @@
 
 namespace berth::scheduler {
 
-inline constexpr int kNoDomain = -1;  // the node has no such label
+inline constexpr int kNoDomain = -1;  // the node lacks the label
 
 class Topologies {
  public:
-  // The number of a label key; `fresh` is set where nobody has asked for it before: then nodes have to be told
-  // (domains_of).
+  // The number of a label key; sets `fresh` if the key is new: then the caller must update all nodes (domains_of).
   int key(const std::string& label, bool& fresh);
-  // For every key asked for so far, the domain of a node with these labels.
+  // For every known key, the domain of a node with these labels.
   std::vector<int> domains_of(const Value& labels);
   const std::string& label(int key) const { return keys_[static_cast<std::size_t>(key)].label; }
 
