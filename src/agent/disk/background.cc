@@ -79,7 +79,7 @@ class Emptier {
 
 void give_way() {
   auto thread = static_cast<id_t>(::syscall(SYS_gettid));
-  // Not SCHED_IDLE: a thread that holds a lock of the file system and never runs would hold up everybody.
+  // Not SCHED_IDLE: a thread that holds a lock of the file system and never runs would block all others.
   (void)::setpriority(PRIO_PROCESS, thread, kNicest);
   (void)::syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, IOPRIO_PRIO_VALUE(IOPRIO_CLASS_IDLE, 0));
 }

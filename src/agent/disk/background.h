@@ -1,5 +1,5 @@
 #pragma once
-// Work that may take long and must not hold up anybody: measuring and removing what pods have written.
+// Long work at the lowest priority: measuring and removing files that pods have written.
 
 #include <atomic>
 #include <condition_variable>
@@ -13,10 +13,11 @@
 
 namespace berth::agent {
 
-// The calling thread gives way to all others, on the processors and at the disk.
+// Lowers the calling thread's priority below all others, for the processors and the disk.
 void give_way();
 
-// Runs jobs one after another on a thread of its own that gives way to all others. It starts with the first job.
+// Runs jobs one after another on a thread of its own, which has called give_way(). The thread starts with the first
+// job.
 class BackgroundThread {
  public:
   BackgroundThread() = default;
@@ -37,8 +38,8 @@ class BackgroundThread {
   std::thread thread_;
 };
 
-// Removes directory trees without letting anybody wait: take() renames a tree away, and a BackgroundThread deletes it.
-// A tree of millions of entries, or one deeper than any path may be long, costs its owner one rename.
+// Removes directory trees in the background: take() renames a tree into the trash, and a BackgroundThread deletes it.
+// The caller pays for one rename, also for a tree of millions of entries or one deeper than a path may be long.
 class Trash {
  public:
   // `directory` is made, and emptied of what an earlier process left in it. It lies on the file system of what is

@@ -90,7 +90,7 @@ class Walk {
     struct stat at {};
     if (!level.open || ::fstat(::dirfd(level.open.get()), &at) != 0 || at.st_ino != level.inode ||
         at.st_dev != device_) {
-      levels_.clear();  // it was moved: where the walk has come from is not above it any more
+      levels_.clear();  // the directory was moved: its parent is not the one that the walk came from
       return;
     }
     ::seekdir(level.open.get(), level.read_to);

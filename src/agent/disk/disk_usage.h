@@ -1,5 +1,5 @@
 #pragma once
-// Measures what a directory tree takes of its disk, while somebody else changes it.
+// Measures how much of its disk a directory tree uses, while other processes may change the tree.
 
 #include <atomic>
 #include <cstdint>
@@ -13,8 +13,8 @@ struct DiskUse {
 
 // The blocks of all that is in the tree, hard links counted once; other mounts are left out, symbolic links are not
 // followed. A few descriptors are open at a time, however deep the tree is. A directory that is moved meanwhile may be
-// left out. Nothing there: zero. Blocks for as long as it takes to look at each entry; ends early, with what it has,
-// once `stop` is set.
+// left out. If there is no tree: zero. Blocks while it reads each entry; once `stop` is set, returns early with the
+// sum so far.
 DiskUse disk_usage(const std::string& path, const std::atomic<bool>& stop);
 
 }  // namespace berth::agent

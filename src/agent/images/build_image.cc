@@ -68,7 +68,7 @@ Result<std::string> package_tree(const BuildOptions& options, const std::string&
   std::vector<std::string> argv = {"mmdebstrap", "--mode=root", "--variant=minbase",
                                    "--aptopt=APT::Install-Recommends \"false\"", "--dpkgopt=force-unsafe-io"};
   for (const char* excluded : kExcluded) argv.push_back(std::string("--dpkgopt=path-exclude=") + excluded);
-  // update-alternatives of some packages, such as those of Java, wants the directories, whatever is in them.
+  // update-alternatives of some packages, such as those of Java, fails without these directories.
   argv.push_back(
       "--essential-hook=mkdir -p \"$1\"/usr/share/man/man1 \"$1\"/usr/share/man/man7 \"$1\"/usr/share/man/man8");
   if (!packages.empty()) argv.push_back("--include=" + join(packages, ","));

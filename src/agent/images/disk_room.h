@@ -1,5 +1,5 @@
 #pragma once
-// How much an image may take of the disk it is unpacked on: all but a reserve that is left to the agent and the pods.
+// How much of its disk an image may use when it is unpacked: all but a reserve for the agent and the pods.
 
 #include <cstdint>
 #include <string>

@@ -34,7 +34,7 @@ using Images = std::map<std::string, Entry>;  // by id
 
 std::string hex_of(std::string_view digest) { return std::string(cut(digest, ":").after); }
 
-// What it takes of the disk; a file of several names counts once.
+// Bytes of the disk that the tree uses; a file of several names counts once.
 Result<std::int64_t> tree_size(const RootedDir& directory) {
   std::int64_t total = 0;
   BERTH_TRY(directory.walk([&total](const RootedDir::Entry& entry) -> Status {
@@ -154,7 +154,7 @@ Error pull_error(const std::string& reference, const std::string& complaint) {
   return error(Code::kUnavailable, prefix + reason);
 }
 
-// Whose name is only the beginning of it is somebody else's.
+// A host name that only begins with one of these is another host.
 bool is_local_registry(const std::string& reference) {
   std::string_view host = cut(cut(reference, "/").before, ":").before;
   return host == "127.0.0.1" || host == "localhost";
@@ -319,7 +319,7 @@ class FileImageStore final : public ImageStore {
     std::string archive = work + ".tar";
     Error last = error(Code::kUnavailable, "no attempt was made");
     std::vector<PullCredentials> attempts = credentials;
-    attempts.push_back({});  // and as nobody
+    attempts.push_back({});  // and without credentials
     for (const PullCredentials& one : attempts) {
       Command command;
       if (!pull_network_.empty()) command.argv = {"nsenter", "--net=" + pull_network_};
@@ -366,7 +366,7 @@ class FileImageStore final : public ImageStore {
     });
   }
 
-  // Nobody sees an image before the index on disk has it.
+  // find() returns an image only after the index on disk has it.
   void enter_now(const std::vector<Imported>& imported, Function<void(Found)> done) {
     for (const Imported& one : imported) {
       // A layer that was here when the import began may have gone with the last image that had it.
@@ -391,7 +391,7 @@ class FileImageStore final : public ImageStore {
              images_ = std::move(next);
              return done(std::move(entered));
            }
-           // What nobody can use takes no space of a disk that is full.
+           // Without an index entry the layers are of no use: free their space, the disk may be full.
            for (const std::string& layer : unneeded(brought)) discard(layer);
            done(saved.error());
          });
@@ -488,9 +488,8 @@ class FileImageStore final : public ImageStore {
     return json::encode(Value::object({{"images", rows}}));
   }
 
-  // A thread writes the index, as it was or as it is to be after any crash, and then takes away `layers`. Where there
-  // is not even space for a smaller index they go first: an image without its layers is forgotten when the store is
-  // opened.
+  // A thread writes the index (after a crash it is the old or the new one), then removes `layers`. If there is no space
+  // even for a smaller index, it removes the layers first: open_image_store() forgets an image without its layers.
   void save(const Images& images, std::vector<std::string> layers, Function<void(const Status&)> saved) {
     auto status = std::make_shared<Status>();
     auto done = std::make_shared<Function<void(const Status&)>>(std::move(saved));
@@ -519,7 +518,8 @@ class FileImageStore final : public ImageStore {
         });
   }
 
-  // Out of the index first, then the layers that nobody else has: a crash in between leaves rubbish, never a hole.
+  // First the index entries, then the layers that no other image has: a crash in between leaves unused layers, never an
+  // image without layers.
   void forget(const std::vector<std::string>& ids, Function<void(Status)> done) {
     Images gone;
     std::set<std::string> diff_ids;

@@ -20,8 +20,8 @@ namespace {
 
 constexpr std::size_t kBlock = 256 * 1024;
 constexpr int kMostNestedIndexes = 3;
-// Entries that replace each other, and zeros, take no room on the disk, but time. No real layer has as many entries,
-// and gzip makes nothing smaller than a thousandth.
+// Entries that replace each other, and zeros, use no space of the disk, but time. No real layer has as many entries,
+// and gzip compresses to a thousandth at best.
 constexpr std::int64_t kMostEntries = 4'000'000;
 constexpr std::int64_t kMostGrowth = 2000, kFreeGrowth = 256 << 20;
 constexpr std::size_t kLongestDocuments = 16 * kLongestDocument;
@@ -69,7 +69,7 @@ class LayerStream {
     return self;
   }
 
-  // As archive_read_callback wants it: 0 at the end, negative on failure (then failure() says why).
+  // For archive_read_callback: 0 at the end, negative on failure (failure() has the reason).
   la_ssize_t next(const void** block) {
     if (ended_ || failure_) return failure_ ? -1 : 0;
     la_ssize_t size = archive_read_data(raw_.get(), block_.data(), block_.size());
@@ -91,7 +91,7 @@ class LayerStream {
   }
   const std::optional<Error>& failure() const { return failure_; }
 
-  // Of all bytes; what nobody has read yet is read first.
+  // Of all bytes of the file; reads those first that libarchive has not read.
   Result<std::string> digest() {
     const void* block = nullptr;
     while (next(&block) > 0) {}
@@ -168,7 +168,7 @@ Status link_members(const RootedDir& directory, const std::string& archive_name,
     if (std::size_t slash = from.rfind('/'); slash != std::string::npos)
       BERTH_TRY(directory.make_directories(from.substr(0, slash), 0755, RootedDir::Links::kNone));
     Status linked = directory.make_hard_link(from, *target, RootedDir::Links::kNone);
-    // A link that is of use to nobody may lead nowhere.
+    // A link without a target is left out: if the name is needed, reading it fails.
     if (!linked.ok() && !linked.failed_with(Code::kNotFound) && !linked.failed_with(Code::kAlreadyExists))
       return linked;
   }

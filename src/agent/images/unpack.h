@@ -1,7 +1,6 @@
 #pragma once
-// Archives on disk: taken apart, verified, unpacked as overlay layers. Everything in them is chosen by whoever made
-// them: nothing is read, written or linked outside the directories given, and everything is bounded. All of it blocks:
-// for the pool.
+// Reads, verifies and unpacks archives on disk as overlay layers. Archives are hostile: nothing outside the given
+// directories is read, written or linked, and every size and count is bounded. All functions block: for the pool.
 
 #include <string>
 #include <vector>
@@ -13,8 +12,8 @@
 
 namespace berth::agent {
 
-// What one image may have. Docker makes no image of more than 127 layers, and the options of one mount (a page) hold
-// the names of about 200. Real manifests and configurations stay far below the 4 MiB that registries take.
+// Limits of one image. Docker makes no image of more than 127 layers, and the options of one mount (a page) hold
+// the names of about 200. Real manifests and configurations stay far below the 4 MiB that registries accept.
 inline constexpr std::size_t kMostLayers = 200, kMostImagesInArchive = 1000;
 inline constexpr std::size_t kLongestDocument = 4 << 20;
 

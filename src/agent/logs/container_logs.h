@@ -36,8 +36,8 @@ Result<std::int64_t> find_tail(int fd, std::int64_t lines);
 // Reads one log to its end, or for as long as the container runs. On the loop; small reads of a local file.
 class LogReader {
  public:
-  // `write` takes text and answers whether more is welcome now (resume() continues). `end` is called once.
-  // `running` tells whether the container may still write.
+  // `write` receives text and returns whether it accepts more now (resume() continues). `end` is called once.
+  // `running` returns whether the container may still write.
   LogReader(Loop& loop, LogOptions options, std::function<bool(std::string)> write, std::function<void()> end,
             std::function<bool()> running);
   ~LogReader();

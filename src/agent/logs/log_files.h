@@ -1,11 +1,10 @@
 #pragma once
 // LogFiles: keeps the logs of running containers short. conmon starts a log anew by itself when it has reached its
-// limit (`--log-size-max`), by renaming a new file over it. A hard link to the present file, `<log>.0`, keeps what is
-// replaced; it then becomes `<log>.1`, that one
-// `<log>.2` and so on. However fast a container writes, its logs take no more than `files` times the limit; what is
-// replaced while this is not looking is gone. The oldest file loses its name here and its blocks on the thread of
-// `remover`: a disk that is told of each block it may forget takes a tenth of a second for ten megabytes, and a
-// container may fill them several times a second.
+// limit (`--log-size-max`), by renaming a new file over it. A hard link to the present file, `<log>.0`, keeps the
+// replaced one; it then becomes `<log>.1`, that one `<log>.2` and so on. However fast a container writes, its logs use
+// no more than `files` times the limit; a log that is replaced twice between two events is lost. The oldest file loses
+// its name on the loop and its blocks on the thread of `remover`: a disk mounted with discard takes a tenth of a second
+// for ten megabytes, and a container may fill them several times a second.
 //
 // On the agent's loop. Uses one inotify descriptor; at rest nothing runs.
 

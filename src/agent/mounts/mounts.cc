@@ -21,7 +21,7 @@ namespace {
 // The options of a mount are one page; "volatile" is added to them.
 constexpr std::size_t kLongestOptions = 4000;
 
-// Names that are short however long the directory's own is, valid while this lives.
+// Short names of directories with long paths, valid during the life of this object.
 class ShortNames {
  public:
   Result<std::string> of_all(const std::string& directories) {

@@ -13,7 +13,7 @@ namespace berth::agent {
 // A directory's path as it stands among the options of an overlay.
 std::string overlay_option(std::string_view path);
 // Mounts an overlay of `lower` (paths as overlay_option() writes them, colon-separated, topmost first) at `target`.
-// Nothing written to it needs to outlive the machine, so the kernel is told not to sync it where it knows how. Up to
+// Mounted "volatile" if the kernel supports it, that is, never synced: its content need not survive the machine. Up to
 // about 200 layers.
 Status mount_overlay(const std::string& lower, const std::string& upper, const std::string& work,
                      const std::string& target);
@@ -22,12 +22,12 @@ Status bind_mount(const std::string& source, const std::string& target);
 // Mounts what `source` is open for (O_PATH does) on what `target` is open for; no path is looked up. Both are
 // directories or both are not. Mounts below `source` are left out.
 Status bind_descriptor(int source, int target);
-// Takes every mount off `target` (lazily). Nothing mounted is fine.
+// Unmounts everything at `target` (lazily). Succeeds if nothing is mounted.
 void unmount(const std::string& target);
-// Takes off whatever is mounted at or below these directories, deepest first. Reads the list of all mounts.
+// Unmounts everything at or below these directories, deepest first. Reads the table of all mounts.
 void unmount_below(const std::vector<std::string>& directories);
 bool is_mount_point(const std::string& path);
-// An error where the kernel (before Linux 5.8) does not tell is_mount_point() what it asks.
+// An error if statx() of this kernel (before Linux 5.8) does not report mount points, which is_mount_point() needs.
 Status check_mount_points_are_told();
 Status check_mount_points_are_told(std::uint64_t attributes_mask);  // of statx
 

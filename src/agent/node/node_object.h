@@ -22,7 +22,7 @@ Value node_labels(const AgentConfig& config, const NodeFacts& facts);
 // status; `before`: the Node as it is, whose transition times are kept where nothing changed. `images`: status.images.
 Value make_node_status(const AgentConfig& config, const NodeFacts& facts, const Value& before, const Value& images,
                        Time now);
-// What of the node pods may take.
+// The part of the node's capacity that pods may use.
 Value node_allocatable(const AgentConfig& config, const NodeFacts& facts);
 // Whether the two statuses differ in more than heartbeats and free space.
 bool node_status_differs(const Value& before, const Value& after);

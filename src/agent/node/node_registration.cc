@@ -157,8 +157,8 @@ struct NodeRegistration::State : std::enable_shared_from_this<State> {
     if (auto done = std::exchange(ready, nullptr)) done();
   }
 
-  // Whoever has not heard of this node for a while says so in its status. What is said of it is set right at once, and
-  // at most once a second, however often somebody else writes.
+  // The node controller sets conditions to Unknown if the node has not reported for a while. Corrects such a status at
+  // once, and at most once a second, however often another client writes it.
   void follow() {
     informer = client::make_informer(services.runtime, services.client, api::resources::kNodes,
                                      api::ListOptions{"", "", "metadata.name=" + services.config.node_name});
@@ -233,7 +233,7 @@ struct NodeRegistration::State : std::enable_shared_from_this<State> {
 
   void renewed(Result<Value> answer) {
     renewing = false;
-    // After a failure it is read again: somebody else may have written it.
+    // After a failure the lease is read again: another client may have written it.
     const bool good = answer.ok() && !renew_again;
     lease = good ? *answer : Value();
     if (!good) renew_soon();

@@ -1,7 +1,7 @@
 #pragma once
 // Ends all containers of a node: SIGTERM to each, and SIGKILL to those that are left when their pod's grace period is
 // over. For `berth down`; the pods stay in the API and run again after the next `up`. How they ended is written to a
-// file, and which pods are waited for and which were killed to another one, for whoever waits for the end.
+// file; which pods are waited for and which were killed, to another one, for the command that waits.
 
 #include <map>
 #include <optional>

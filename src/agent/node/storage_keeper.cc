@@ -15,7 +15,7 @@
 namespace berth::agent {
 namespace {
 
-constexpr Duration kCalm = 10s;                // without shortage before the node has no pressure any more
+constexpr Duration kCalm = 10s;                // without shortage before the pressure condition is cleared
 constexpr Duration kHeartbeat = 10s;           // how often look() is called anyway
 constexpr Duration kPressed = 1s;              // while the disk is short
 constexpr Duration kVictimEnds = 30s;          // then the next one is chosen

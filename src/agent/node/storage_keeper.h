@@ -1,17 +1,16 @@
 #pragma once
 // StorageKeeper: holds pods to their limits of local storage, and keeps the node's disk from running full.
 //
-//   limits    A pod whose emptyDirs, writable layers or logs have outgrown its limits is evicted, as kubelet does. Measured
-//             at every heartbeat (10 s), on a thread that gives way, and no more than a twentieth of the time. Only
-//             pods that have such limits are measured; with none of them only the free space is looked at.
-//   pressure  Below pressure_threshold() the node has the condition DiskPressure and new pods are turned away; images
-//             that nothing uses go, then the pod that takes most, one at a time. Pods that take next to nothing stay: their
-//             end would free nothing. The condition goes when there has been space for ten seconds. The fuller the
-//             disk, the more often it is looked at: at least once in the time in which a fast writer could fill it.
+//   limits    A pod whose emptyDirs, writable layers or logs have outgrown its limits is evicted, as by kubelet. Measured
+//             at every heartbeat (10 s), on a low-priority thread, and for no more than a twentieth of the time. Only
+//             pods that have such limits are measured; if there are none, only the free space is checked.
+//   pressure  Below pressure_threshold() the node has the condition DiskPressure and new pods are turned away; unused
+//             images are removed, then the pod that uses most is evicted, one at a time. Pods that use next to nothing
+//             stay: evicting them would free nothing. The condition is cleared after ten seconds with space. The fuller
+//             the disk, the more often it is checked: at least once in the time in which a fast writer could fill it.
 //
-//   volumes    A pod whose volume has stopped after an I/O error is evicted, so that whoever comes after it gets the volume
-//              checked and mounted anew. Before it comes to that, the growth of overcommitted volumes counts as use of
-//              the disk.
+//   volumes    A pod whose volume has stopped after an I/O error is evicted, so that the next pod has it checked
+//              and mounted anew. Before that happens, the growth of overcommitted volumes counts as use of the disk.
 //
 // On the agent's loop.
 

@@ -1,6 +1,6 @@
 #pragma once
-// UsageMeter: turns counters, sampled when somebody asked, into rates. Pure but for what it remembers: a minute of
-// samples.
+// UsageMeter: computes rates from counters, which are sampled at each request. Pure but for its samples of the last
+// minute.
 
 #include <deque>
 #include <map>

@@ -4,7 +4,7 @@
 //   {"node": {"timestamp", "window", "usage": {"cpu", "memory"}},
 //    "pods": [{"namespace", "name", "uid", "timestamp", "window", "containers": [{"name", "usage"}]}]}
 //
-// Nothing is measured unless somebody asks. Who asks out of the blue waits a second, for a rate needs two samples.
+// Usage is measured at a request only. A request without an earlier sample takes a second: a rate needs two samples.
 // A pod one of whose containers could not be measured is left out.
 
 #include <functional>

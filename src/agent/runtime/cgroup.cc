@@ -148,7 +148,7 @@ Status Cgroups::create(const std::string& path, const Limits& limits) const {
   return set_limits(path, limits);
 }
 
-// A group of the cpuset hierarchy takes no process before it has processors and memory; a new one has none.
+// A group of the cpuset hierarchy accepts no process before it has processors and memory; a new one has none.
 Status Cgroups::inherit_cpuset(const std::string& path) const {
   std::string at = root_ + "/cpuset";
   for (auto part : split(path, '/')) {

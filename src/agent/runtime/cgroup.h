@@ -22,9 +22,9 @@ class Cgroups {
   bool unified() const { return unified_; }
   Status create(const std::string& path, const Limits& limits) const;
   Status set_limits(const std::string& path, const Limits& limits) const;
-  // Takes away the limits of cpu and memory that are none in `limits`.
+  // Removes those limits of cpu and memory that `limits` does not set.
   Status lift_limits(const std::string& path, const Limits& limits) const;
-  // Ends what still runs in it and removes it with everything below. Nothing there is fine.
+  // Kills its processes and removes the group with all groups below. Succeeds if there is none.
   Status remove(const std::string& path) const;
   // Version 1: makes the group in every hierarchy, for processes that move themselves there. All devices are open to
   // it.
@@ -40,9 +40,9 @@ class Cgroups {
   std::vector<std::string> task_files(const std::string& path) const;
   std::vector<pid_t> processes(const std::string& path) const;  // of it and of everything below
   void kill(const std::string& path) const;  // SIGKILL to all of them, however they fork; and unthrottle()
-  // Lets processes that were killed run to their end: takes away the group's own limit of CPU time, and begins the
-  // period of the group above (the pod's) anew, whose limit stays. Linux 6.18 can leave a group whose processes fork
-  // without end throttled for good; any write to its limit ends that. What is frozen in it goes on.
+  // Lets processes that were killed run to their end: removes the group's own limit of CPU time, and restarts the
+  // period of the group above (the pod's), whose limit stays. Linux 6.18 can leave a group whose processes fork without
+  // end throttled for good; any write to its limit ends that. What is frozen in it goes on.
   void unthrottle(const std::string& path) const;
   // The second half of it, for processes that live on.
   void restart_cpu_period(const std::string& path) const;

@@ -97,7 +97,7 @@ Result<Created> spawn_conmon(const CrunConfig& config, const CrunProgram& crun, 
   Fd reading(ends[0]), writing(ends[1]);
   ::fcntl(reading.get(), F_SETFL, O_NONBLOCK);
   std::string at = paths.running(spec.id);
-  // conmon takes what follows a second colon for something else; seen from where it runs there is none.
+  // conmon splits the option at a second colon; the path relative to its working directory has none.
   std::string log = spec.log_path;
   if (log.find(':') != std::string::npos) log = std::filesystem::path(log).lexically_relative(at).string();
   SpawnOptions options;
@@ -216,12 +216,12 @@ Result<StoredContainer> load_container(const RuntimePaths& paths, const Cgroups&
   bool was_started = ::stat((paths.running(id) + "/started").c_str(), &started) == 0;
   if (was_started) out.status.started = modified(started);
   if (read_exit(paths, cgroups, out.cgroup, out.status)) return out;
-  // While its conmon lives, that one tells how it ended, or will.
+  // While its conmon runs, conmon writes the exit code.
   if (out.conmon_start != 0 && process_start_time(out.conmon_pid) == out.conmon_start) {
     out.status.state = was_started ? ContainerState::kRunning : ContainerState::kCreated;
     return out;
   }
-  out.status.state = ContainerState::kUnknown;  // ended while nobody looked, or with nobody left to tell its exit code
+  out.status.state = ContainerState::kUnknown;  // it ended without conmon, so its exit code is lost
   return out;
 }
 
@@ -287,7 +287,7 @@ namespace {
 Status let_go(const RuntimePaths& paths, const std::string& id, int fd) {
   if (::write(fd, "", 1) != 1 && errno != EPIPE) return errno_error("starting container " + id);
   fault::step("container.let_go");
-  // While it is there, nobody knows whether the program has been let go.
+  // finish_start() starts the program while the pipe exists: remove it.
   ::unlink(paths.fifo(id).c_str());
   return {};
 }
@@ -297,12 +297,13 @@ Status let_go(const RuntimePaths& paths, const std::string& id, int fd) {
 Status start_container(const RuntimePaths& paths, const StoredContainer& stored) {
   const std::string& id = stored.status.id;
   const std::string mark = paths.running(id) + "/started";
-  // The mark is made first: a container that ran is never taken for one that did not. And before the pipe is opened:
-  // the first process ends when its pipe is closed without a word, as it is where the agent is killed in between.
+  // The mark is written first, so that a container that ran is never recovered as one that did not; and before the pipe
+  // is opened, because the first process ends if the pipe is closed without a byte, as when the agent is killed in
+  // between.
   BERTH_TRY(write_file(mark, ""));
   fault::step("container.marked");
   Fd fd;
-  // The first process reads from its pipe from the beginning. Where nobody does, it has ended, or is about to begin.
+  // The first process holds the pipe open for reading from its start. ENXIO: it has ended, or has not come so far.
   for (int tries = 0; !(fd = Fd(::open(paths.fifo(id).c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC))); ++tries) {
     if (errno == ENOENT) return {};
     if (errno != ENXIO || tries == kStartTries) {
@@ -311,7 +312,7 @@ Status start_container(const RuntimePaths& paths, const StoredContainer& stored)
       return failure;
     }
     if (stored.init_start == 0 || process_start_time(stored.status.pid) != stored.init_start)
-      return {};  // its monitor tells how it ended
+      return {};  // conmon reports how it ended
     ::poll(nullptr, 0, kStartPauseMs);
   }
   return let_go(paths, id, fd.get());
@@ -322,7 +323,7 @@ void finish_start(const RuntimePaths& paths, const std::string& id) {
   if (fd) {
     (void)let_go(paths, id, fd.get());
   } else if (errno == ENXIO) {
-    ::unlink(paths.fifo(id).c_str());  // nobody waits for it any more
+    ::unlink(paths.fifo(id).c_str());  // no process reads it
   }
 }
 

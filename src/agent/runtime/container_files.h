@@ -74,11 +74,11 @@ Result<Created> create_container(const CrunConfig& config, const CrunProgram& cr
                                  const std::string& processes);
 // Lets the created process go on to its program. Nothing where that process has ended or has been let go.
 Status start_container(const RuntimePaths& paths, const StoredContainer& stored);
-// The container was marked as started by an agent that may have been killed before it let it go: done now, if so.
+// For a container marked as started, if the agent was killed before it let the process go on: does that now.
 void finish_start(const RuntimePaths& paths, const std::string& id);
 // crun for a container in this control group, in front of its own arguments ("create", "exec"). The kernel stops every
 // fork of the machine while a process is moved between control groups by its number, and waits for those under way:
-// behind a pod that forks without end that takes seconds. A process that moves itself, as one thread, waits for nobody.
+// behind a pod that forks without end that takes seconds. A process that moves itself, as one thread, does not wait.
 // So a shell moves itself into the groups and becomes crun, whose children are born there. Version 1 only: with version
 // 2 crun moves them.
 std::vector<std::string> crun_command(const CrunProgram& crun, const Cgroups& cgroups, const std::string& cgroup,

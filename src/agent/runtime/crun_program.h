@@ -24,7 +24,7 @@ class CrunProgram {
   static CrunProgram load(const std::string& path, const std::string& link);
 
   const std::string& path() const { return path_; }
-  std::vector<std::pair<int, int>> descriptors() const;  // for SpawnOptions and Command of whoever executes path()
+  std::vector<std::pair<int, int>> descriptors() const;  // for the SpawnOptions or Command that executes path()
   bool in_memory() const { return static_cast<bool>(image_); }
 
  private:

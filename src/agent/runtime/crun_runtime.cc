@@ -339,8 +339,8 @@ void CrunRuntime::run_container(const ContainerSpec& spec, Function<void(Result<
   c->stored.own_pid_namespace = own_processes && !processes;
   c->limits = spec.limits;
   c->privileged = spec.privileged;
-  // crun opens it by its path, later: the pid of the target may be somebody else's by then, the descriptor's number is
-  // ours.
+  // crun opens it by its path, later: by then the target's pid may be another process, while the descriptor's number
+  // stays ours.
   std::string namespace_path =
       processes ? "/proc/" + std::to_string(::getpid()) + "/fd/" + std::to_string(processes.get()) : "";
   c->processes = std::move(processes);
@@ -454,7 +454,7 @@ void CrunRuntime::conmon_gone(const std::string& id) {
   check_exit(c);
   ContainerStatus& s = c->status();
   if (s.state == ContainerState::kExited) return;
-  // Somebody killed conmon. Its container has lost its output, and nobody would learn of its end: it ends now.
+  // conmon was killed. Without it the container's output and its exit code are lost: end the container.
   log_warning("agent", "the monitor of a container has gone; ending the container", {{"id", id}});
   cgroups_.kill(c->stored.cgroup);
   if (c->init) ::syscall(SYS_pidfd_send_signal, c->init.get(), SIGKILL, nullptr, 0);
@@ -632,7 +632,7 @@ std::optional<ContainerUsage> CrunRuntime::usage(const std::string& id) const {
   return cgroups_.usage(c->stored.cgroup);
 }
 
-// What is run in a container runs as the container does: user, groups, capabilities, environment. crun takes that from
+// A command in a container has the container's user, groups, capabilities and environment. crun reads them from
 // a description of the whole process only; it is passed in memory.
 Result<Fd> CrunRuntime::process_file(const ContainerPtr& c, const std::vector<std::string>& argv, bool tty) {
   if (c->process.is_null()) {
@@ -677,7 +677,7 @@ void CrunRuntime::exec(const std::string& id, std::vector<std::string> argv, Dur
   std::uint64_t key = ++next_;
   auto shared = std::make_shared<Function<void(Result<ExecResult>)>>(std::move(done));
   auto finished = [this, key, shared, cgroup = c->stored.cgroup](Result<ChildRun::Outcome> outcome) {
-    auto self = std::move(execs_[key]);  // lives to the end of this callback
+    auto self = std::move(execs_[key]);  // destroyed at the end of this callback
     execs_.erase(key);
     if (!outcome.ok()) return (*shared)(outcome.error());
     if (outcome->timed_out) {
@@ -743,7 +743,7 @@ void CrunRuntime::start_exec_process(const std::string& id, const ExecOptions& o
                          });
 }
 
-// As containerd tells it, which names the attempt by a number of its own.
+// In containerd's words, which name the attempt by a random id.
 Error CrunRuntime::start_error(const Error& why) {
   std::string number;
   for (int part = 0; part < 4; ++part) {

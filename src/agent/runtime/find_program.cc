@@ -11,7 +11,7 @@
 namespace berth::agent {
 namespace {
 
-// 0 where the kernel would run it, as far as its mode tells.
+// The errno with which the kernel refuses to run the file; 0 if its mode allows that.
 int why_not(const RootedDir& root, const std::string& file) {
   auto found = root.open(file, O_PATH);
   if (!found.ok()) return found.failed_with(Code::kNotFound) ? ENOENT : EIO;

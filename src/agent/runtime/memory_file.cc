@@ -16,7 +16,7 @@ Result<Fd> make_memory_file(const char* name) {
 }
 
 Status seal_memory_file(const Fd& file) {
-  // Exactly these: crun takes no other for a copy of itself.
+  // Exactly these seals: crun checks for them to recognise a copy of itself.
   if (::fcntl(file.get(), F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) != 0)
     return errno_error("sealing a memory file");
   return {};

@@ -10,7 +10,7 @@ namespace berth::agent {
 
 // An empty memory file that may be executed. `name`: what /proc shows.
 Result<Fd> make_memory_file(const char* name);
-// Nobody can change the file from now on: every seal that there is for its content and size, and the one on the seals.
+// Makes the file immutable: sets every seal for its content and size, and the one on the seals.
 Status seal_memory_file(const Fd& file);
 
 }  // namespace berth::agent

@@ -108,15 +108,15 @@ Value namespaces_of(const OciSurroundings& around) {
   return out;
 }
 
-// More than this, nobody may have open.
+// The kernel's limit of open files of one process.
 rlim_t most_files() {
   auto text = read_file("/proc/sys/fs/nr_open");
   auto number = text.ok() ? parse_int(trim(*text)) : Result<long>(1048576L);
   return number.ok() && *number > 0 ? static_cast<rlim_t>(*number) : 1048576;
 }
 
-// What a container may use of what the kernel counts by process: the same whatever started the agent, as far as the
-// agent may give it. containerd's unit asks for the first three; the rest are the kernel's own defaults.
+// Resource limits of a container's processes: the same whatever started the agent, as far as the agent may set them.
+// The first three are those of containerd's unit; the rest are the kernel's own defaults.
 Value resource_limits() {
   struct Wanted {
     __rlimit_resource resource;

@@ -10,10 +10,10 @@
 
 namespace berth::agent {
 
-// Ends every `crun exec` below this runtime's root that is no child of ours: nobody reads what it writes, and nobody
-// would learn how it ended. What it started in its container ends with it.
+// Ends every `crun exec` below this runtime's root that is no child of ours: its output has no reader and its exit
+// code no receiver. The processes that it started in its container end with it.
 void end_orphaned_execs(const CrunConfig& config, const RuntimePaths& paths);
-// Ends the conmon of a container, and the crun it runs; returns when they are gone. Nothing there is fine.
+// Ends the conmon of a container, and the crun it runs; returns when they are gone. Succeeds if there is none.
 void end_monitor(const CrunConfig& config, const RuntimePaths& paths, const std::string& id);
 
 }  // namespace berth::agent

@@ -6,10 +6,10 @@
 
 namespace berth::agent {
 
-// A program that waits until it is killed, as a memory file to be executed (execveat). It has nothing to be seen in: no
-// memory of the agent's, no libraries. Whoever executes it has SIGCHLD ignored and all other signals blocked: both
-// stay, so that processes without a parent are reaped by the kernel and only SIGKILL ends it. kUnimplemented where
-// there is none for this processor.
+// A program that waits until it is killed, as a memory file to be executed (execveat). A container that may
+// trace it sees no memory of the agent's and no libraries. Execute it with SIGCHLD ignored and all other signals
+// blocked: it inherits both, so that the kernel reaps processes without a parent and only SIGKILL ends it.
+// kUnimplemented: there is no such program for this processor.
 Result<Fd> pause_program();
 
 }  // namespace berth::agent

@@ -61,7 +61,7 @@ Status check_sysctls(const SandboxSpec& spec) {
 // The first process of a pid namespace that the pod's containers share: reaps, and ends when killed. Made by fork, and
 // touches nothing but system calls, since this process has other threads. A container that may trace sees its memory,
 // files and root, so it has none of the agent's: it becomes another program, in an empty file system (mounted at
-// `root`) that nothing leads out of. It ends at once where nobody has written down that it is there.
+// `root`) that nothing leads out of. It ends at once unless the agent has recorded it (a byte on `noted`).
 [[noreturn]] void hold_pid_namespace(const char* root, int noted, int program) {
   const int first = noted < program ? noted : program, second = noted < program ? program : noted;
   if (first > 0) ::syscall(SYS_close_range, 0, first - 1, 0);
@@ -89,8 +89,7 @@ Status check_sysctls(const SandboxSpec& spec) {
   ::_exit(1);
 }
 
-// `users`: the user namespace that is to own it, where not empty. `root`: an empty directory. `note` writes down which
-// process it is.
+// `users`: the user namespace that is to own it, where not empty. `root`: an empty directory. `note` records its pid.
 Status start_pid_holder(const std::string& users, const std::string& root, const std::function<Status(pid_t)>& note) {
   BERTH_TRY(make_directories(root, 0555));
   BERTH_ASSIGN(const Fd program, pause_program());
@@ -142,7 +141,7 @@ Value to_json(const SandboxSpec& spec) {
 
 std::string pid_file(const std::string& root, const std::string& uid) { return root + "/" + uid + "/pid"; }
 
-// {pid, start time} of the holder, while it lives.
+// {pid, start time} of the holder, if it runs.
 pid_t living_holder(const std::string& root, const std::string& uid) {
   auto text = read_file(pid_file(root, uid));
   if (!text.ok()) return 0;
@@ -208,7 +207,7 @@ Status make_sandbox(const std::string& root, const Cgroups& cgroups, const Sandb
   BERTH_TRY(check_sysctls(spec));
   BERTH_TRY(make_directories(at, 0711));
   fault::step("sandbox.directory");
-  // First: whoever takes it away needs to know what there may be.
+  // First: remove_sandbox() reads from it what there may be to remove.
   BERTH_TRY(write_file(at + "/sandbox.json", json::encode(to_json(spec))));
   fault::step("sandbox.described");
   SandboxPaths paths = sandbox_paths(root, spec);

@@ -36,7 +36,7 @@ Result<LogOptions> log_options(const http::Request& request, Time now) {
   return options;
 }
 
-// One `kubectl logs`: the reader and the exchange that it writes to. Lives in the exchange's callbacks.
+// One `kubectl logs`: the reader and the exchange that it writes to. Owned by the exchange's callbacks.
 struct LogStream : std::enable_shared_from_this<LogStream> {
   std::shared_ptr<http::Exchange> exchange;
   std::unique_ptr<LogReader> reader;

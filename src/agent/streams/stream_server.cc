@@ -64,7 +64,7 @@ std::optional<ContainerPlace> StreamServer::running_container(http::Exchange& ex
     answer_text(exchange, 500, "container not found (" + quoted(missing) + ")");
     return std::nullopt;
   }
-  // Attaching to a stdinOnce container that ended before anybody attached replays its log.
+  // If a stdinOnce container ended before its client attached, the session only replays its log.
   const bool ended = found.ok() && (!status || status->state == ContainerState::kExited);
   if (ended && found->stdin_once && !attached_.contains(found->log_path)) return *found;
   answer_text(exchange, 500, "container " + missing + " not found in pod " + path.pod + "_" + path.ns);
@@ -82,7 +82,7 @@ MissedLog StreamServer::take_missed_log(const http::Request& request, const Cont
   return missed;
 }
 
-// The uid tells the pod that the server means from a later one of the same name.
+// The uid distinguishes the pod that the server means from a later one of the same name.
 std::optional<PodPlace> StreamServer::check_pod(http::Exchange& exchange, const PodPath& path) {
   Result<PodPlace> pod = agent_.find_pod(path.ns, path.pod);
   std::string_view uid = http::header(exchange.request().headers, "x-berth-pod-uid");

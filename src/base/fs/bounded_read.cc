@@ -19,7 +19,7 @@ struct OpenFile {
 
 Result<OpenFile> open_regular(const std::string& path) {
   OpenFile file;
-  // O_NONBLOCK: a named pipe without a writer does not hold up who opens it.
+  // O_NONBLOCK: opening a named pipe without a writer does not block.
   file.fd = Fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
   if (!file.fd)
     return errno == ENOENT ? error(Code::kNotFound, "there is no file " + path) : errno_error("opening " + path);

@@ -1,6 +1,6 @@
 #pragma once
-// Reads of files that somebody else makes as long as he likes: never more than a limit, never a wait for a writer,
-// never through a symbolic link at the end of the path. Any thread; kNotFound where there is no such file.
+// Reads files of untrusted writers: never more than a limit, never waiting for a writer, never through a symbolic link
+// at the end of the path. Any thread; kNotFound if there is no such file.
 
 #include <cstdint>
 #include <string>

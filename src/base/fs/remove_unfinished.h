@@ -5,7 +5,7 @@
 
 namespace berth {
 
-// Removes it. Only for who alone writes in `directory` now. Blocks; any thread.
+// Removes such files. The caller must be the only writer in `directory`. Blocks; any thread.
 void remove_unfinished(const std::string& directory);
 
 }  // namespace berth

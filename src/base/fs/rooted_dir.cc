@@ -227,7 +227,7 @@ Result<std::vector<std::string>> RootedDir::list() const {
   return names;
 }
 
-// The mode is set on the descriptor of what was made, which nobody can replace.
+// The mode is set on the descriptor of the new entry, which cannot be replaced as a name can.
 Status RootedDir::make_directory(std::string_view path, mode_t mode, Links links) const {
   BERTH_ASSIGN(Place at, place(path, links));
   if (::mkdirat(at.parent.get(), at.name.c_str(), mode) != 0) return failed("making the directory", path, errno);

@@ -1,6 +1,6 @@
 #pragma once
-// RootedDir: access to a directory tree whose content somebody else controls (a pod's volume, an image's layer), while
-// that somebody may change it. No call leaves the tree, whatever links, mounts or renames are made in it meanwhile.
+// RootedDir: access to a directory tree whose content is untrusted (a pod's volume, an image's layer) and may change
+// during a call. No call leaves the tree, whatever links, mounts or renames are made in it meanwhile.
 //
 // Every call resolves its path from the root's descriptor with openat2(2) (Linux 5.6) and works on the descriptor that
 // the kernel returned, so that nothing is looked up twice. Paths are relative to the root; a leading "/" means the

@@ -1,5 +1,5 @@
 #pragma once
-// For tests of guards against whoever changes a tree while it is used: a thread that exchanges two entries again and
+// For tests of guards against concurrent changes of a tree: a thread that exchanges two entries again and
 // again while the guarded call runs.
 
 #include <fcntl.h>

@@ -19,9 +19,9 @@ void reap(Loop& loop, pid_t pid) {
   if (!opened.ok()) return;
   auto pidfd = std::make_shared<Fd>(std::move(opened).value());
   const int fd = pidfd->get();
-  // Where it cannot be watched, it is left to whoever reaps for us when we end.
+  // If it cannot be watched, it stays a zombie until this process ends and init reaps it.
   (void)loop.watch_fd(fd, EPOLLIN, [&loop, pid, pidfd = std::move(pidfd)](std::uint32_t) {
-    if (::waitpid(pid, nullptr, WNOHANG) == 0) return;  // its last thread is still ending: asked again at once
+    if (::waitpid(pid, nullptr, WNOHANG) == 0) return;  // its last thread is still ending: called again at once
     loop.unwatch_fd(pidfd->get());
   });
 }
@@ -30,7 +30,7 @@ struct ChildLaunch::Shared {
   enum Step { kWaiting, kStarted, kDropped };
   SpawnOptions options;
   std::vector<Fd> given;
-  std::atomic<Step> step{kWaiting};  // who moves it from kWaiting last sees to the program's end
+  std::atomic<Step> step{kWaiting};  // the one that finds it moved from kWaiting ends the program
   Result<pid_t> pid = 0;             // from kStarted on
 };
 
@@ -125,8 +125,8 @@ ChildRun::~ChildRun() {
   }
 }
 
-// The program itself goes on for a moment: it is the one that must reap what it ran. A process that nobody reaps would
-// keep its container's process namespace from ending.
+// Kills the descendants first: the program must reap them. An unreaped process would keep its container's process
+// namespace from ending.
 void ChildRun::time_is_up() {
   outcome_.timed_out = true;
   if (launch_) {  // it has not even started
@@ -139,8 +139,8 @@ void ChildRun::time_is_up() {
     timer_ = 0;
     kill_descendants(pid_, SIGKILL);
     ::kill(pid_, SIGKILL);
-    // In a control group that has no CPU time left it cannot even end. The caller is told in time; the destructor
-    // leaves it to reap().
+    // In a control group without CPU time left the program cannot end. The caller gets its answer in time; the
+    // destructor leaves the program to reap().
     timer_ = loop_.after(500ms, [this] {
       timer_ = 0;
       loop_.unwatch_fd(pidfd_.get());

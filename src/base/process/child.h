@@ -18,11 +18,10 @@
 
 namespace berth {
 
-// Reaps a child of ours as soon as it has ended, without waiting for that. Loop thread.
+// Reaps a child of this process as soon as it has ended; does not wait. Loop thread.
 void reap(Loop& loop, pid_t pid);
 
-// spawn_child on a pool's thread. Loop thread only. Destroying it ends the program, whether it has started by then or
-// not.
+// spawn_child() on a pool's thread. Loop thread only. Destroying it kills the program, or keeps it from starting.
 class ChildLaunch {
  public:
   // `given`: descriptors of `options` that are the child's alone, closed here once it has them. `done` is called once,
@@ -51,8 +50,8 @@ class ChildRun {
     bool timed_out = false;
     std::string output;
   };
-  // `options.descriptors` may not give 1 or 2; `given` as ChildLaunch has it. `done` gets an error where it does not
-  // start, and comes at most a second after the timeout: what has been killed may be unable to end.
+  // `options.descriptors` must not contain 1 or 2; `given` as in ChildLaunch. `done` receives an error if the program
+  // does not start, and is called at most a second after the timeout, even if the killed program has not ended.
   static Result<std::unique_ptr<ChildRun>> start(Loop& loop, ThreadPool& spawner, SpawnOptions options,
                                                  std::vector<Fd> given, Duration timeout, std::size_t limit,
                                                  Function<void(Result<Outcome>)> done);

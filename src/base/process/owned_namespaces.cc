@@ -56,7 +56,7 @@ Status pin(pid_t pid, const std::string& kind, const std::string& path) {
   return {};
 }
 
-// In one write, as the kernel wants it.
+// In one write: the kernel accepts only one.
 Status write_map(const std::string& path, const std::string& map) {
   Fd file(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
   if (!file || ::write(file.get(), map.data(), map.size()) != static_cast<ssize_t>(map.size()))
@@ -87,7 +87,7 @@ Status pin_owned_namespaces(const std::string& owner, int flags, const std::stri
   auto inside = [fd, flags, name, length, &writes] {
     if (::setns(fd, CLONE_NEWUSER) != 0 || ::unshare(flags) != 0) return errno;
     if (length > 0 && ::sethostname(name, length) != 0) return errno;
-    // Settings of a namespace belong to its root, whom the node's root is not.
+    // Settings of a namespace belong to its root user, which the node's root is not.
     if (::syscall(SYS_setresgid, 0, 0, 0) != 0 || ::syscall(SYS_setresuid, 0, 0, 0) != 0) return errno;
     for (const auto& [path, value] : writes) {
       int file = ::open(path.c_str(), O_WRONLY | O_CLOEXEC);

@@ -137,7 +137,7 @@ int wait_for(pid_t pid) {
   return exit_code_of(status);
 }
 
-// The ends of the three pipes that the child gets, where its caller gives it nothing else of that number.
+// The child's ends of the pipes; one is used unless Command::descriptors has its number.
 struct ChildEnds {
   Fd input, output, errors;
 };
@@ -182,7 +182,7 @@ Result<Finished> run_command(const Command& command) {
   if (command.argv.empty() || command.argv[0].empty()) return error(Code::kInvalid, "a command needs a program");
   Streams streams;
   BERTH_ASSIGN(const pid_t pid, spawn_with_pipes(command, streams));
-  // Nobody else waits for this child, so the number cannot have been given to another process.
+  // Only this function waits for the child, so its pid cannot have been reused.
   auto pidfd = open_pidfd(pid);
   if (!pidfd.ok()) {
     ::kill(-pid, SIGKILL);

@@ -16,7 +16,7 @@
 namespace berth {
 namespace {
 
-// What the child's descriptors will be. Sources are first copied above every number wanted, so that no step overwrites
+// Assigns the child's descriptors. Sources are first copied above every number wanted, so that no step overwrites
 // the source of a later one; the copies close themselves on exec.
 class DescriptorPlan {
  public:
@@ -73,8 +73,8 @@ std::vector<char*> environment_with(const std::vector<std::string>& added) {
   return out;
 }
 
-// A process gets the score from the one that forks it. The programs we start have hardly begun by now; what one of them
-// has started already is met below it.
+// A process inherits the score. The program has hardly begun by now; processes that it has started already are found
+// below it.
 void set_oom_score(pid_t pid, const std::string& score) {
   const std::string proc = "/proc/" + std::to_string(pid);
   Fd fd(::open((proc + "/oom_score_adj").c_str(), O_WRONLY | O_CLOEXEC));

@@ -25,8 +25,9 @@ struct SpawnOptions {
 // Starts the program without a shell (vfork underneath), in a session and process group of its own, with no signal
 // ignored or blocked. The caller reaps the child. kNotFound: there is no such program.
 //
-// Any thread but a loop's: the kernel lets nobody fork while a process is moved between control groups, and that waits
-// for every fork under way. A container that forks without end under a limit of its CPU time makes it seconds.
+// Any thread but a loop's: the kernel blocks every fork while a process is moved between control groups, and the move
+// waits for the forks under way. With a container that forks without end under a limit of its CPU time this takes
+// seconds.
 Result<pid_t> spawn_child(const SpawnOptions& options);
 
 // What waitpid() said, as a shell has it: the exit code, or 128 + the signal.
