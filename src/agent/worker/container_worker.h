@@ -31,11 +31,11 @@ class ContainerOwner {
   virtual PodContext& context() = 0;
   virtual bool is_stopped() const = 0;  // the agent ends: results of operations in flight are ignored
   virtual bool is_ending() const = 0;   // the pod ends: nothing is started
-  virtual void request_sync() = 0;
-  virtual void save_record() = 0;
+  virtual void request_sync() = 0;      // the record or a phase has changed: plan anew
+  virtual void save_record() = 0;       // at once, before the next step
   virtual void emit_event(std::string_view type, std::string_view reason, std::string_view message,
                           std::string_view container) = 0;
-  virtual std::shared_ptr<void> keep_alive() = 0;
+  virtual std::shared_ptr<void> keep_alive() = 0;  // a reference to the owner, for operations in flight
 
  protected:
   ~ContainerOwner() = default;
@@ -50,12 +50,13 @@ class ContainerWorker {
   const std::string& name() const { return name_; }
   ContainerPhase phase() const { return phase_; }
 
-  // After a restart of the agent, before resume(): what the runtime has of this container. False where that is of no
-  // attempt of the record, or has ended: the caller removes it from the runtime.
+  // After a restart of the agent, before resume(): `status` is of this container in the runtime. False where it belongs
+  // to no attempt of the record, or has ended: the caller removes it from the runtime.
   bool adopt(const ContainerStatus& status);
-  // After all adopt() calls: a container that its record says runs, and that the runtime does not have, has ended.
+  // After all adopt() calls: records the end of a container that was running and that the runtime does not have.
   void end_lost_container();
-  // Of a container that runs: finishes what an earlier agent began with it, and probes it.
+  // After end_lost_container(), of a running container: runs an interrupted postStart hook again, and starts the
+  // probes.
   void resume();
 
   // Starts the next attempt. Only while the phase is kIdle and the pod's surroundings are ready.

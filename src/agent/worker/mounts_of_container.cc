@@ -13,7 +13,7 @@ std::string propagation_of(const Value& mount) {
   return kind == "HostToContainer" ? "rslave" : kind == "Bidirectional" ? "rshared" : "";
 }
 
-// The kernel and crun can do it everywhere, so that IfPossible always means yes.
+// Kernel and crun of this node support it, so that IfPossible means Enabled.
 bool read_only_below(const Value& mount) {
   std::string_view kind = mount["recursiveReadOnly"].as_string();
   return mount["readOnly"].as_bool() && (kind == "Enabled" || kind == "IfPossible");

@@ -1,5 +1,5 @@
 #pragma once
-// A container's volume mounts, and the files under /etc and the termination message that every container gets.
+// The mounts of a container: its volume mounts, the files under /etc, the termination message.
 
 #include <string>
 #include <vector>
@@ -14,9 +14,10 @@ namespace berth::agent {
 
 struct ContainerMounts {
   std::vector<Mount> mounts;
-  std::vector<SubPath> sub_paths;  // to be bound before the container starts: some of the mounts are of their places
+  std::vector<SubPath>
+      sub_paths;  // to be bound before the container starts: their mount points are sources of `mounts`
 };
-// Makes the termination file (in a directory of the agent's own). Errors: kubelet's words for
+// Creates the termination file, in a directory that only the agent writes to. Errors have kubelet's texts for
 // CreateContainerConfigError.
 Result<ContainerMounts> container_mounts(const PodContext& pod, const Value& container, const Variables& variables,
                                          const std::string& termination_file);
