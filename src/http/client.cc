@@ -20,11 +20,13 @@ namespace berth::http {
 
 namespace {
 
+// Less than servers keep idle connections (Config::idle_timeout), so that few requests meet one that is being closed.
 constexpr Duration kIdleTime = std::chrono::seconds(60);
 constexpr std::size_t kIdleConnections = 8;
-constexpr std::size_t kReadPerRound = 512u << 10;
+constexpr std::size_t kReadPerRound = 512u << 10;  // of one connection, so that other tasks of the loop get a turn
 constexpr std::size_t kScratch = 64u << 10;
-constexpr std::size_t kChannelLowWater = 256u << 10;
+constexpr std::size_t kChannelLowWater = 256u
+                                         << 10;  // of a channel's backlog: on_drain() is called when it falls below
 
 class ClientImpl;
 class ClientConnection;
@@ -167,7 +169,9 @@ class ClientImpl final : public Client {
   const Endpoint endpoint_;
   SslContext context_;
   std::unordered_set<std::shared_ptr<ClientConnection>> connections_;
-  std::vector<std::shared_ptr<ClientConnection>> idle_;  // some of them, the longest idle first
+  // Some of connections_, the longest idle first. The last one is used again: its connection is the least likely to be
+  // closed by the server, and the others can expire.
+  std::vector<std::shared_ptr<ClientConnection>> idle_;
   std::unordered_set<std::shared_ptr<PendingRequest>> pending_;
   // Posted tasks have a weak_ptr to it, and so find out whether the client is gone.
   std::shared_ptr<ClientImpl*> self_ = std::make_shared<ClientImpl*>(this);
@@ -353,6 +357,8 @@ void ClientConnection::pump() {
   auto self = shared_from_this();
   if (closed() && channel_ && channel_->closed) end_channel();  // the callback was set after the end
   if (closed() || !is_usable()) return;
+  // Requests go out first: a server may answer while the rest of a large body still waits for the socket. Callbacks of
+  // read_input() may have written to the channel, so it is written once more.
   write_output();
   if (!closed()) read_input();
   if (!closed() && !out_.empty()) write_output();
@@ -511,6 +517,7 @@ void ClientConnection::complete_answer() {
     on_upgrade(Client::Upgraded{std::move(response), std::make_unique<ClientChannel>(self)});
     return;
   }
+  // A request that is not completely out, or bytes after the answer, would be taken for parts of the next exchange.
   if (reusable) {
     idle_since_ = loop_.monotonic();
     parser_.reset();
