@@ -16,7 +16,8 @@ def test_liveness_restarts(session):
                                   "livenessProbe": {"exec": {"command": ["cat", "/tmp/well"]}, "periodSeconds": 1, "timeoutSeconds": 30, "failureThreshold": 2}}))
     session.wait_ready("fragile")
     first = status_of(session, "fragile")["containerID"]
-    session.exec("fragile", "rm /tmp/well")
+    # Without a readiness probe the pod is ready before its command has made the file.
+    session.exec("fragile", "until rm /tmp/well; do sleep 0.1; done")
     session.wait_event("Pod", "fragile", "Unhealthy", "Liveness probe failed: .*/tmp/well")
     session.wait_event("Pod", "fragile", "Killing", "Container c failed liveness probe, will be restarted")
     wait_for("a restart", lambda: status_of(session, "fragile")["restartCount"] == 1)
