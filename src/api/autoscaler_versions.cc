@@ -137,8 +137,8 @@ Value recased(const Value& value, bool upper) {
   return out;
 }
 
-// What an annotation holds, taken away; null where there is none, or it cannot be read.
-Value take(Value& object, const char* annotation) {
+// Removes an annotation and returns its content; null where it is absent or cannot be read.
+Value pop_annotation(Value& object, const char* annotation) {
   const Value text = object["metadata"]["annotations"][annotation];
   if (text.is_null()) return Value();
   Value& annotations = object.mut("metadata").mut("annotations");
@@ -218,8 +218,8 @@ void annotate(Value& object, const char* annotation, const Value& content) {
 
 Value autoscaler_to_v2(Value object) {
   object.set("apiVersion", "autoscaling/v2");
-  const Value metrics = take(object, kMetrics), current = take(object, kCurrentMetrics),
-              conditions = take(object, kConditions), behavior = take(object, kBehavior);
+  const Value metrics = pop_annotation(object, kMetrics), current = pop_annotation(object, kCurrentMetrics),
+              conditions = pop_annotation(object, kConditions), behavior = pop_annotation(object, kBehavior);
   const Value target = object["spec"]["targetCPUUtilizationPercentage"];
   Value wanted = Value::array();
   if (!target.is_null()) {

@@ -74,7 +74,7 @@ bool has_ended(const Value& pod) {
   return phase == "Failed" || phase == "Succeeded";
 }
 
-// A pod that should be gone (its node may be lost) must not keep others from being made.
+// A pod that has outlived its grace period (its node may be lost) must not keep new pods out.
 std::optional<Time> overdue_at(const Value& pod) {
   const Value& metadata = pod["metadata"];
   if (metadata["deletionTimestamp"].is_null() || metadata["deletionGracePeriodSeconds"].is_null()) return std::nullopt;

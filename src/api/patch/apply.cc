@@ -1,4 +1,4 @@
-// Who owns which field after a write, and server-side apply.
+// Ownership of fields (metadata.managedFields) after a write, and server-side apply.
 
 #include <algorithm>
 #include <map>
@@ -21,7 +21,7 @@ namespace {
 
 constexpr const char* kBeforeFirstApply = "before-first-apply";
 constexpr const char* kLastApplied = "kubectl.kubernetes.io/last-applied-configuration";
-constexpr std::size_t kFewEntries = 10;  // so many are never merged
+constexpr std::size_t kFewEntries = 10;  // upstream merges more than these
 constexpr std::size_t kMaxAnnotations = 256 * 1024;
 
 Value without_managed_fields(Value object) {
@@ -39,7 +39,7 @@ Value with_managed_fields(Value object, const Managers& managers) {
   return object;
 }
 
-// A client that sends [] or [{}] wants to start over.
+// A client that sends [] or [{}] resets the managed fields.
 bool asks_for_reset(const Value& managed_fields) {
   return managed_fields.is_array() &&
          (managed_fields.empty() || (managed_fields.size() == 1 && managed_fields[0] == Value::object()));
@@ -50,8 +50,8 @@ Managers decode_or_empty(const Value& managed_fields) {
   return managers.ok() ? std::move(managers).value() : Managers();
 }
 
-// Takes what changed away from everybody but `self` (may be null).
-void take_from_others(Managers& managers, const Manager* self, const Comparison& change) {
+// Removes the changed fields from the sets of all managers but `self` (may be null).
+void remove_from_others(Managers& managers, const Manager* self, const Comparison& change) {
   const FieldSet gone = change.changed().united(change.removed);
   for (Manager& manager : managers.entries()) {
     if (self && manager.same_entry(*self)) continue;
@@ -61,17 +61,17 @@ void take_from_others(Managers& managers, const Manager* self, const Comparison&
 
 // Records an update by `self`.
 void record_update(const Comparison& change, Manager self, Managers& managers) {
-  take_from_others(managers, nullptr, change);
+  remove_from_others(managers, nullptr, change);
   self.set = change.changed().without(change.removed).without(unowned_fields());
   if (!self.set.empty()) {
     if (Manager* previous = managers.find(self)) self.set = self.set.united(previous->set);
     managers.put(std::move(self));
   }
-  managers.drop_empty();
+  managers.erase_empty();
   managers.cap_updates();
 }
 
-// --- The usual update: it takes nothing away from anybody else. Answered without decoding what the others own.
+// --- The usual update changes no field of another manager. It is recorded without decoding the other managers' sets.
 
 bool is_member(const Value& fields) { return fields.empty() || fields.contains("."); }
 
@@ -100,8 +100,8 @@ bool is_entry_of(const Value& entry, const Manager& manager) {
          entry["subresource"].as_string() == manager.subresource;
 }
 
-// What `self` owns (FieldsV1) of an object whose owners are `stored` after that change: null where it changed nothing
-// that is owned. Nothing at all where the update is no usual one.
+// What `self` owns (FieldsV1) of an object whose owners are `stored` after that change: null where it changed no
+// owned field; nullopt where the update is no usual one.
 std::optional<Value> owned_after(const Value& stored, const Comparison& change, const Manager& self) {
   if (!change.removed.empty() || stored.size() >= kFewEntries) return std::nullopt;
   const FieldSet changed = change.changed();
@@ -145,13 +145,13 @@ Value with_owner(const Value& stored, Value fields, const Manager& self) {
   return Value::array(std::move(entries));
 }
 
-// What `self` owns of an object that it creates, or changes, as owned_after() says; worked out once for changes alike.
+// owned_after() through the memo: computed once for equal changes.
 std::optional<Value> owned(const schema::Kind& kind, const Change& change, const Value& stored, const Manager& self) {
   ChangeMemo& memo = ChangeMemo::of_this_thread();
   if (const Value* known = memo.find(*kind.type, self, change, stored)) return *known;
   std::optional<Value> fields =
-      owned_after(stored, compare(Place::root(*kind.type), change.before, change.after), self);
-  if (fields) memo.keep({kind.type, self, change, stored, *fields});
+      owned_after(stored, compare(SchemaPosition::root(*kind.type), change.before, change.after), self);
+  if (fields) memo.store({kind.type, self, change, stored, *fields});
   return fields;
 }
 
@@ -162,27 +162,28 @@ std::string printed(const Manager& manager) {
   return out;
 }
 
-struct Taken {
+struct FieldConflict {
   Conflict conflict;
   FieldPath path;
 };
 
-std::vector<Taken> conflicts_of(const Managers& managers, const Manager& self, const Comparison& change) {
+std::vector<FieldConflict> conflicts_of(const Managers& managers, const Manager& self, const Comparison& change) {
   const FieldSet changed = change.changed();
-  std::vector<Taken> out;
+  std::vector<FieldConflict> out;
   for (const Manager& manager : managers.entries()) {
     if (manager.same_entry(self)) continue;
     manager.set.common(changed).for_each([&](const FieldPath& path) {
       out.push_back({{printed(manager), to_string(path)}, path});
     });
   }
-  std::stable_sort(out.begin(), out.end(),
-                   [](const Taken& a, const Taken& b) { return a.conflict.manager < b.conflict.manager; });
+  std::stable_sort(out.begin(), out.end(), [](const FieldConflict& a, const FieldConflict& b) {
+    return a.conflict.manager < b.conflict.manager;
+  });
   return out;
 }
 
-// Removes from `object` what the applier owned last time and nobody owns now.
-Value pruned(const Place& root, const Value& object, const FieldSet& last, const Managers& managers) {
+// Removes from `object` the fields that the applier owned after its last apply and that no manager owns now.
+Value pruned(const SchemaPosition& root, const Value& object, const FieldSet& last, const Managers& managers) {
   if (last.empty()) return object;
   const FieldSet last_named = with_named_fields(root, last);
   Value rest = without_items(root, object, last_named);
@@ -195,8 +196,9 @@ Value pruned(const Place& root, const Value& object, const FieldSet& last, const
   return without_items(root, object, all.without(kept).common(last_named));
 }
 
-// What `kubectl apply` without --server-side set and has not been changed since: its successor may take it.
-FieldSet client_side_applied(const schema::Kind& kind, const Place& root, const Value& live) {
+// Fields that `kubectl apply` without --server-side set and that are unchanged since: a server-side apply by kubectl
+// may take them over without a conflict.
+FieldSet client_side_applied(const schema::Kind& kind, const SchemaPosition& root, const Value& live) {
   const std::string_view text = live["metadata"]["annotations"][kLastApplied].as_string();
   auto last = json::parse(text);
   if (text.empty() || !last.ok() || (*last)["apiVersion"].as_string() != kind.api_version()) return {};
@@ -224,7 +226,7 @@ Status check_applied(const schema::Kind& kind, const Value& applied) {
   if (!applied["metadata"]["managedFields"].is_null()) {
     return error(Code::kBadRequest, "metadata.managedFields must be nil");
   }
-  if (Status status = check_typed(Place::root(*kind.type), applied); !status.ok()) {
+  if (Status status = check_typed(SchemaPosition::root(*kind.type), applied); !status.ok()) {
     return api::plain_error("failed to create typed patch object (" + applied["metadata"]["namespace"].str() + "/" +
                             applied["metadata"]["name"].str() + "; " + kind.group + "/" + kind.version +
                             ", Kind=" + kind.kind + "): " + status.error().message);
@@ -256,7 +258,7 @@ Value track_update(const schema::Kind& kind, const Value& before, Value after, s
     if (managers.empty()) managers = decode_or_empty(stored);  // of clients that do not know about them
   }
   if (creates || (!managers.empty() && changes)) {
-    record_update(compare(Place::root(*kind.type), change.before, change.after), std::move(self), managers);
+    record_update(compare(SchemaPosition::root(*kind.type), change.before, change.after), std::move(self), managers);
   }
   return with_managed_fields(std::move(change.after), managers);
 }
@@ -264,7 +266,7 @@ Value track_update(const schema::Kind& kind, const Value& before, Value after, s
 Result<Applied> apply(const schema::Kind& kind, const Value& live, const Value& applied, std::string_view manager,
                       bool force, std::string_view subresource, Time now) {
   BERTH_TRY(check_applied(kind, applied));
-  const Place root = Place::root(*kind.type);
+  const SchemaPosition root = SchemaPosition::root(*kind.type);
   const std::string time = format_time(now);
   Managers managers;
   if (!live.is_null()) {
@@ -284,10 +286,10 @@ Result<Applied> apply(const schema::Kind& kind, const Value& live, const Value& 
 
   Value object = pruned(root, merged(root, base, applied), last.set, managers);
   const Comparison change = compare(root, base, object);
-  std::vector<Taken> taken = conflicts_of(managers, self, change);
-  if (manager == "kubectl" && !force && !taken.empty()) {
+  std::vector<FieldConflict> conflicting = conflicts_of(managers, self, change);
+  if (manager == "kubectl" && !force && !conflicting.empty()) {
     const FieldSet allowed = client_side_applied(kind, root, base);
-    std::erase_if(taken, [&](const Taken& each) {
+    std::erase_if(conflicting, [&](const FieldConflict& each) {
       FieldSet one;
       one.insert(each.path);
       return !one.common(allowed).empty();
@@ -295,18 +297,18 @@ Result<Applied> apply(const schema::Kind& kind, const Value& live, const Value& 
   }
   Applied out;
   if (!force) {
-    for (Taken& each : taken) out.conflicts.push_back(std::move(each.conflict));
+    for (FieldConflict& each : conflicting) out.conflicts.push_back(std::move(each.conflict));
   }
   if (!out.conflicts.empty()) {
     out.object = live;
     return out;
   }
 
-  take_from_others(managers, &self, change);
+  remove_from_others(managers, &self, change);
   self.set = self.set.without(unowned_fields());
   if (object == base) self.time = last.time;  // only a change of the object has a time
   managers.put(self);
-  managers.drop_empty();
+  managers.erase_empty();
   if (manager == "kubectl") renew_last_applied(base, applied, object);
   out.object = with_managed_fields(std::move(object), managers);
   return out;

@@ -8,8 +8,8 @@ namespace {
 
 using schema::Field;
 
-constexpr std::size_t kMostElements = 16;     // of an associative list that is looked at
-constexpr std::size_t kMostBytes = 32 << 10;  // about, of a change that is kept
+constexpr std::size_t kMostElements = 16;     // of an associative list that is compared
+constexpr std::size_t kMostBytes = 32 << 10;  // about, of a change that is stored
 
 // Takes the size of a value from `left`; false where that is not enough.
 bool fits(const Value& value, std::size_t& left) {
@@ -35,13 +35,13 @@ bool same_keys(const Value& a, const Value& b) {
   return true;
 }
 
-// One place in the two objects of a change: null where there is nothing.
+// The values of one path in the two objects of a change; null where the path is absent.
 struct Pair {
   const Value* before;
   const Value* after;
 
   bool changes() const { return before && after ? *before != *after : before || after; }
-  // What decides how compare() looks at it.
+  // The value whose shape decides how compare() descends.
   const Value& sample() const {
     const bool has = before && !before->is_null() && !before->empty();
     return has ? *before : after ? *after : *before;
@@ -49,25 +49,25 @@ struct Pair {
 };
 
 // Whether compare() treats both values alike, as far as can be said without looking below them.
-bool alike(const Value* a, const Value* b) {
+bool same_shape(const Value* a, const Value* b) {
   if (!a || !b) return a == b;
   return a->type() == b->type() && a->empty() == b->empty();
 }
 
 class Matcher {
  public:
-  // Of two changes that both change something here.
-  bool below(const Place& place, const Pair& a, const Pair& b) const {
-    if (!alike(a.before, b.before) || !alike(a.after, b.after)) return false;
+  // Whether two changes that both change something at `position` change the same paths.
+  bool below(const SchemaPosition& position, const Pair& a, const Pair& b) const {
+    if (!same_shape(a.before, b.before) || !same_shape(a.after, b.after)) return false;
     const Value& sample = a.sample();
-    if (place.is_leaf(sample)) return place.is_leaf(b.sample());
-    return sample.is_array() ? elements(place, a, b) : members(place, a, b);
+    if (position.is_leaf(sample)) return position.is_leaf(b.sample());
+    return sample.is_array() ? elements(position, a, b) : members(position, a, b);
   }
 
  private:
-  bool either(const Place& place, const Pair& a, const Pair& b) const {
+  bool either(const SchemaPosition& position, const Pair& a, const Pair& b) const {
     const bool changes = a.changes();
-    return changes == b.changes() && (!changes || below(place, a, b));
+    return changes == b.changes() && (!changes || below(position, a, b));
   }
 
   static const Value& value_of(const Value* value) {
@@ -75,17 +75,17 @@ class Matcher {
     return value ? *value : none;
   }
 
-  bool members(const Place& place, const Pair& a, const Pair& b) const {
+  bool members(const SchemaPosition& position, const Pair& a, const Pair& b) const {
     const Value &a_old = value_of(a.before), &a_new = value_of(a.after);
     const Value &b_old = value_of(b.before), &b_new = value_of(b.after);
     if (!same_keys(a_old, b_old) || !same_keys(a_new, b_new)) return false;
     auto other = b_new.entries().begin();
     for (auto [name, member] : a_new.entries()) {
-      const Field* field = place.member_field(name);
+      const Field* field = position.member_field(name);
       const Value& others = (*other).value;
       ++other;
-      if (!either(Place::of(field), {member_or_absent(place, field, a.before, name), &member},
-                  {member_or_absent(place, field, b.before, name), &others})) {
+      if (!either(SchemaPosition::of(field), {member_or_absent(position, field, a.before, name), &member},
+                  {member_or_absent(position, field, b.before, name), &others})) {
         return false;
       }
     }
@@ -94,9 +94,9 @@ class Matcher {
       const Value& others = (*other).value;
       ++other;
       if (a_new.find(name)) continue;
-      const Field* field = place.member_field(name);
-      if (!either(Place::of(field), {&member, member_or_absent(place, field, a.after, name)},
-                  {&others, member_or_absent(place, field, b.after, name)})) {
+      const Field* field = position.member_field(name);
+      if (!either(SchemaPosition::of(field), {&member, member_or_absent(position, field, a.after, name)},
+                  {&others, member_or_absent(position, field, b.after, name)})) {
         return false;
       }
     }
@@ -128,20 +128,20 @@ class Matcher {
     return nullptr;
   }
 
-  bool elements(const Place& place, const Pair& a, const Pair& b) const {
-    if (!place.associative()) return false;
-    const Field& list = *place.list();
+  bool elements(const SchemaPosition& position, const Pair& a, const Pair& b) const {
+    if (!position.associative()) return false;
+    const Field& list = *position.list();
     const Value &a_old = value_of(a.before), &a_new = value_of(a.after);
     const Value &b_old = value_of(b.before), &b_new = value_of(b.after);
     if (!same_order(list, a_old, b_old) || !same_order(list, a_new, b_new)) return false;
     std::size_t at = 0;
     for (std::size_t i = 0; i < a_new.size(); ++i) {
       const Value* old = element_like(list, a_old, a_new[i], at);
-      if (!either(place.element(), {old, &a_new[i]}, {old ? &b_old[at] : nullptr, &b_new[i]})) return false;
+      if (!either(position.element(), {old, &a_new[i]}, {old ? &b_old[at] : nullptr, &b_new[i]})) return false;
     }
     for (std::size_t i = 0; i < a_old.size(); ++i) {
       if (element_like(list, a_new, a_old[i], at)) continue;
-      if (!either(place.element(), {&a_old[i], nullptr}, {&b_old[i], nullptr})) return false;
+      if (!either(position.element(), {&a_old[i], nullptr}, {&b_old[i], nullptr})) return false;
     }
     return true;
   }
@@ -151,7 +151,7 @@ bool same_manager(const Manager& a, const Manager& b) {
   return a.name == b.name && a.applies == b.applies && a.subresource == b.subresource && a.api_version == b.api_version;
 }
 
-// Whether two managedFields say the same but for the times.
+// Whether two managedFields are equal except for their times.
 bool same_owners(const Value& a, const Value& b) {
   if (a.size() != b.size()) return false;
   for (std::size_t i = 0; i < a.size(); ++i) {
@@ -164,7 +164,7 @@ bool same_owners(const Value& a, const Value& b) {
 
 }  // namespace
 
-bool same_paths(const Place& root, const Change& a, const Change& b) {
+bool same_paths(const SchemaPosition& root, const Change& a, const Change& b) {
   const Pair first{&a.before, &a.after}, second{&b.before, &b.after};
   const bool changes = first.changes();
   return changes == second.changes() && (!changes || Matcher().below(root, first, second));
@@ -182,21 +182,21 @@ std::size_t ChangeMemo::bucket_of(const schema::Type& type, const Manager& self)
 
 const Value* ChangeMemo::find(const schema::Type& type, const Manager& self, const Change& change,
                               const Value& stored) const {
-  for (const Seen& seen : buckets_[bucket_of(type, self)].seen) {
-    if (seen.type != &type || !same_manager(seen.self, self) || !same_owners(seen.stored, stored)) continue;
-    if (same_paths(Place::root(type), seen.change, change)) return &seen.fields;
+  for (const Entry& entry : buckets_[bucket_of(type, self)].entries) {
+    if (entry.type != &type || !same_manager(entry.self, self) || !same_owners(entry.stored, stored)) continue;
+    if (same_paths(SchemaPosition::root(type), entry.change, change)) return &entry.fields;
   }
   return nullptr;
 }
 
-void ChangeMemo::keep(Seen seen) {
+void ChangeMemo::store(Entry entry) {
   std::size_t left = kMostBytes;
-  if (!fits(seen.change.before, left) || !fits(seen.change.after, left) || !fits(seen.stored, left)) return;
-  Bucket& bucket = buckets_[bucket_of(*seen.type, seen.self)];
-  if (bucket.seen.size() < kEach) {
-    bucket.seen.push_back(std::move(seen));
+  if (!fits(entry.change.before, left) || !fits(entry.change.after, left) || !fits(entry.stored, left)) return;
+  Bucket& bucket = buckets_[bucket_of(*entry.type, entry.self)];
+  if (bucket.entries.size() < kEach) {
+    bucket.entries.push_back(std::move(entry));
   } else {
-    bucket.seen[bucket.next++ % kEach] = std::move(seen);
+    bucket.entries[bucket.next++ % kEach] = std::move(entry);
   }
 }
 

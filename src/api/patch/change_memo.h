@@ -18,13 +18,13 @@ struct Change {
 };
 
 // True only where compare() finds the same paths added, modified and removed in both. May be false although it would.
-bool same_paths(const Place& root, const Change& a, const Change& b);
+bool same_paths(const SchemaPosition& root, const Change& a, const Change& b);
 
-// Bounded: a few changes for each of a few managers, none of them large. One thread's own. Types are told apart by
-// address: one whose changes were kept lives as long as the thread.
+// Bounded: a few changes for each of a few managers, none of them large. One thread's own. Types are compared by
+// address: a type whose changes are stored lives as long as the thread.
 class ChangeMemo {
  public:
-  struct Seen {
+  struct Entry {
     const schema::Type* type = nullptr;
     Manager self;  // whose change it was; only its identity counts
     Change change;
@@ -36,13 +36,13 @@ class ChangeMemo {
 
   // The answer to an earlier change like this one; null pointer where there is none. Valid until the next call.
   const Value* find(const schema::Type& type, const Manager& self, const Change& change, const Value& stored) const;
-  void keep(Seen seen);
+  void store(Entry entry);
 
  private:
   static constexpr std::size_t kManagers = 16;
   static constexpr std::size_t kEach = 4;
   struct Bucket {
-    std::vector<Seen> seen;
+    std::vector<Entry> entries;
     std::size_t next = 0;  // which to replace
   };
   static std::size_t bucket_of(const schema::Type& type, const Manager& self);

@@ -46,7 +46,7 @@ TEST(FieldSet, PathsAsPeopleReadThem) {
   EXPECT_EQ(to_string({"f:x", "i:3"}), ".x[3]");
 }
 
-Place pod() { return Place::root(*kind_of("v1", "Pod").type); }
+SchemaPosition pod() { return SchemaPosition::root(*kind_of("v1", "Pod").type); }
 
 TEST(TypedValue, FieldSetFollowsListTypes) {
   const Value object = j(R"({"metadata":{"labels":{"a":"1"},"finalizers":["x/y"]},

@@ -21,7 +21,7 @@ std::string unescape(std::string_view part) {
 }
 
 // Where a pointer leads: the container of its last part.
-struct Place {
+struct PointerTarget {
   Value* container = nullptr;  // null: there is none
   std::string key;
 };
@@ -90,9 +90,9 @@ class Patcher {
   Value take() { return std::move(document_); }
 
  private:
-  Place find(const std::string& pointer);
-  Status add_at(const Place& place, const Value& value);
-  Status remove_at(const Place& place);
+  PointerTarget find(const std::string& pointer);
+  Status add_at(const PointerTarget& target, const Value& value);
+  Status remove_at(const PointerTarget& target);
   Status add(const std::string& path, const Value& value);
   Status remove(const std::string& path);
   Status replace(const std::string& path, const Value& value);
@@ -131,7 +131,7 @@ Status Patcher::count_copy(const Value& value) {
                  ", exceeding the limit " + std::to_string(kMaxJsonPatchCopyBytes));
 }
 
-Place Patcher::find(const std::string& pointer) {
+PointerTarget Patcher::find(const std::string& pointer) {
   std::vector<std::string_view> parts = split(pointer, '/');
   if (parts.size() < 2) return {};
   // Look first: mut() would create what is missing and unshare what is not changed.
@@ -151,49 +151,49 @@ Place Patcher::find(const std::string& pointer) {
   return {container, unescape(parts.back())};
 }
 
-Status Patcher::add_at(const Place& place, const Value& value) {
-  BERTH_TRY(count_move(*place.container));
-  if (place.container->is_object()) {
-    place.container->set(place.key, value);
+Status Patcher::add_at(const PointerTarget& target, const Value& value) {
+  BERTH_TRY(count_move(*target.container));
+  if (target.container->is_object()) {
+    target.container->set(target.key, value);
     return ok_status();
   }
-  if (place.key == "-") {
-    place.container->push(value);
+  if (target.key == "-") {
+    target.container->push(value);
     return ok_status();
   }
-  BERTH_ASSIGN(std::size_t index, index_of(place.key, place.container->size(), 1));
-  place.container->insert(index, value);
+  BERTH_ASSIGN(std::size_t index, index_of(target.key, target.container->size(), 1));
+  target.container->insert(index, value);
   return ok_status();
 }
 
-Status Patcher::remove_at(const Place& place) {
-  BERTH_TRY(count_move(*place.container));
-  if (place.container->is_object()) {
-    if (place.container->erase(place.key)) return ok_status();
-    return refused("Unable to remove nonexistent key: " + place.key + ": " + kMissing);
+Status Patcher::remove_at(const PointerTarget& target) {
+  BERTH_TRY(count_move(*target.container));
+  if (target.container->is_object()) {
+    if (target.container->erase(target.key)) return ok_status();
+    return refused("Unable to remove nonexistent key: " + target.key + ": " + kMissing);
   }
-  BERTH_ASSIGN(std::size_t index, index_of(place.key, place.container->size(), 0));
-  place.container->erase(index);
+  BERTH_ASSIGN(std::size_t index, index_of(target.key, target.container->size(), 0));
+  target.container->erase(index);
   return ok_status();
 }
 
 Status Patcher::add(const std::string& path, const Value& value) {
   BERTH_TRY(check_depth(parts_of(path), depth_of(value)));
-  Place place = find(path);
-  if (!place.container) {
+  PointerTarget target = find(path);
+  if (!target.container) {
     return refused("add operation does not apply: doc is missing path: \"" + path + "\": " + kMissing);
   }
-  if (Status status = add_at(place, value); !status.ok())
+  if (Status status = add_at(target, value); !status.ok())
     return status.error().in("error in add for path: '" + path + "'");
   return ok_status();
 }
 
 Status Patcher::remove(const std::string& path) {
-  Place place = find(path);
-  if (!place.container) {
+  PointerTarget target = find(path);
+  if (!target.container) {
     return refused("remove operation does not apply: doc is missing path: \"" + path + "\": " + kMissing);
   }
-  if (Status status = remove_at(place); !status.ok()) {
+  if (Status status = remove_at(target); !status.ok()) {
     return status.error().in("error in remove for path: '" + path + "'");
   }
   return ok_status();
@@ -207,24 +207,24 @@ Status Patcher::replace(const std::string& path, const Value& value) {
     document_ = value;
     return ok_status();
   }
-  Place place = find(path);
-  if (!place.container) {
+  PointerTarget target = find(path);
+  if (!target.container) {
     return refused("replace operation does not apply: doc is missing path: " + path + ": " + kMissing);
   }
-  if (place.container->is_object()) {
+  if (target.container->is_object()) {
     // The library that Kubernetes uses sets a missing member instead of refusing, as RFC 6902 would have it.
-    place.container->set(place.key, value);
+    target.container->set(target.key, value);
   } else {
-    if (!member_of(*place.container, place.key).ok()) {
+    if (!member_of(*target.container, target.key).ok()) {
       return refused("replace operation does not apply: doc is missing key: " + path + ": " + kMissing);
     }
-    place.container->mut(index_of(place.key, place.container->size(), 0).value()) = value;
+    target.container->mut(index_of(target.key, target.container->size(), 0).value()) = value;
   }
   return ok_status();
 }
 
 Status Patcher::move(const std::string& from, const std::string& path) {
-  Place source = find(from);
+  PointerTarget source = find(from);
   if (!source.container) {
     return refused("move operation does not apply: doc is missing from path: " + from + ": " + kMissing);
   }
@@ -233,7 +233,7 @@ Status Patcher::move(const std::string& from, const std::string& path) {
   BERTH_TRY(check_depth(parts_of(path), depth_ - std::min(depth_, parts_of(from))));
   if (Status status = remove_at(source); !status.ok())
     return status.error().in("error in move for path: '" + from + "'");
-  Place target = find(path);
+  PointerTarget target = find(path);
   if (!target.container) {
     return refused("move operation does not apply: doc is missing destination path: " + path + ": " + kMissing);
   }
@@ -243,7 +243,7 @@ Status Patcher::move(const std::string& from, const std::string& path) {
 }
 
 Status Patcher::copy(const std::string& from, const std::string& path) {
-  Place source = find(from);
+  PointerTarget source = find(from);
   if (!source.container) {
     return refused("copy operation does not apply: doc is missing from path: \"" + from + "\": " + kMissing);
   }
@@ -251,7 +251,7 @@ Status Patcher::copy(const std::string& from, const std::string& path) {
   if (!value.ok()) return value.error().in("error in copy for from: '" + from + "'");
   BERTH_TRY(count_copy(*value));
   BERTH_TRY(check_depth(parts_of(path), depth_ - std::min(depth_, parts_of(from))));
-  Place target = find(path);
+  PointerTarget target = find(path);
   if (!target.container) {
     return refused("copy operation does not apply: doc is missing destination path: " + path + ": " + kMissing);
   }
@@ -263,11 +263,11 @@ Status Patcher::copy(const std::string& from, const std::string& path) {
 Status Patcher::test(const std::string& path, const Value& value) {
   const std::string failed = "testing value " + path + " failed: test failed";
   if (path.empty()) return document_ == value ? ok_status() : Status(refused(failed));
-  Place place = find(path);
-  if (!place.container) return refused("test operation does not apply: is missing path: " + path + ": " + kMissing);
-  auto found = member_of(*place.container, place.key);
+  PointerTarget target = find(path);
+  if (!target.container) return refused("test operation does not apply: is missing path: " + path + ": " + kMissing);
+  auto found = member_of(*target.container, target.key);
   if (!found.ok()) {
-    if (place.container->is_array()) return found.error().in("error in test for path: '" + path + "'");
+    if (target.container->is_array()) return found.error().in("error in test for path: '" + path + "'");
     return value.is_null() ? ok_status() : Status(refused(failed));  // an absent member equals null
   }
   return *found == value ? ok_status() : Status(refused(failed));

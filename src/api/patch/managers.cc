@@ -76,7 +76,7 @@ void Managers::put(Manager manager) {
   }
 }
 
-void Managers::drop_empty() {
+void Managers::erase_empty() {
   std::erase_if(entries_, [](const Manager& manager) { return manager.set.empty(); });
 }
 

@@ -1,5 +1,5 @@
 #pragma once
-// metadata.managedFields decoded: who owns which fields.
+// metadata.managedFields decoded: the managers and their fields. Pure.
 
 #include <string>
 #include <vector>
@@ -37,7 +37,7 @@ class Managers {
   void put(Manager manager);  // replaces the entry like it
   std::vector<Manager>& entries() { return entries_; }
   const std::vector<Manager>& entries() const { return entries_; }
-  void drop_empty();
+  void erase_empty();
   // Merges the oldest updates into "ancient-changes" while there are more than ten.
   void cap_updates();
 
@@ -45,7 +45,7 @@ class Managers {
   std::vector<Manager> entries_;
 };
 
-// Fields that nobody owns: identity and what the server sets.
+// Fields without an owner: identity, and what the server sets.
 const FieldSet& unowned_fields();
 
 }  // namespace berth::api::patch

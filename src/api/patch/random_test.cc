@@ -197,7 +197,7 @@ bool same_comparison(const Comparison& a, const Comparison& b) {
 // Fields of every shape: maps, atomic and associative lists, sets, structs held by value, nulls, other kinds of value.
 TEST(RandomPatches, ChangesOfTheSamePathsAreTakenForEachOtherAndNoOthers) {
   Random random(6);
-  const Place root = Place::root(*kind_of("v1", "Pod").type);
+  const SchemaPosition root = SchemaPosition::root(*kind_of("v1", "Pod").type);
   auto any = [&] {
     Value pod = random.pod();
     if (random.below(4) == 0) pod.mut("spec").set("emptyish", random.value(1));
@@ -229,7 +229,7 @@ TEST(RandomPatches, ChangesOfTheSamePathsAreTakenForEachOtherAndNoOthers) {
 TEST(RandomPatches, ApplyingTwiceIsApplyingOnce) {
   Random random(3);
   const schema::Kind& kind = kind_of("v1", "Pod");
-  const Place root = Place::root(*kind.type);
+  const SchemaPosition root = SchemaPosition::root(*kind.type);
   for (int i = 0; i < 300; ++i) {
     Value live;
     for (int step = 0; step < 6; ++step) {

@@ -13,28 +13,28 @@ using schema::ListType;
 using schema::Shape;
 using schema::Type;
 
-Place Place::root(const Type& type) {
-  Place place;
-  place.shape_ = Shape::kObject;
-  place.type_ = &type;
-  place.known_ = true;
-  return place;
+SchemaPosition SchemaPosition::root(const Type& type) {
+  SchemaPosition position;
+  position.shape_ = Shape::kObject;
+  position.type_ = &type;
+  position.known_ = true;
+  return position;
 }
 
-Place Place::of(const Field* field) {
-  Place place;
-  if (!field) return place;
-  place.known_ = true;
-  place.shape_ = field->shape;
-  place.type_ = field->type;
-  place.element_ = field->element.get();
-  place.list_ = field;
-  place.atomic_ = field->atomic_map || (field->type && field->type->atomic) ||
-                  (field->shape == Shape::kList && field->list_type == ListType::kAtomic);
-  return place;
+SchemaPosition SchemaPosition::of(const Field* field) {
+  SchemaPosition position;
+  if (!field) return position;
+  position.known_ = true;
+  position.shape_ = field->shape;
+  position.type_ = field->type;
+  position.element_ = field->element.get();
+  position.list_ = field;
+  position.atomic_ = field->atomic_map || (field->type && field->type->atomic) ||
+                     (field->shape == Shape::kList && field->list_type == ListType::kAtomic);
+  return position;
 }
 
-bool Place::is_leaf(const Value& value) const {
+bool SchemaPosition::is_leaf(const Value& value) const {
   if (atomic_) return true;
   switch (shape_) {
     case Shape::kObject:
@@ -45,19 +45,19 @@ bool Place::is_leaf(const Value& value) const {
   }
 }
 
-const Field* Place::member_field(std::string_view name) const {
+const Field* SchemaPosition::member_field(std::string_view name) const {
   if (shape_ == Shape::kObject) return type_ ? type_->find(name) : nullptr;
   return shape_ == Shape::kMap ? element_ : nullptr;
 }
 
-Place Place::member(std::string_view name) const { return of(member_field(name)); }
+SchemaPosition SchemaPosition::member(std::string_view name) const { return of(member_field(name)); }
 
-Place Place::below(const std::string& path_element) const {
+SchemaPosition SchemaPosition::below(const std::string& path_element) const {
   if (path_element.starts_with("f:")) return member(std::string_view(path_element).substr(2));
   return element();
 }
 
-Result<std::string> Place::key_of(const Value& item) const {
+Result<std::string> SchemaPosition::key_of(const Value& item) const {
   if (list_->list_type == ListType::kSet) {
     if (item.is_object() || item.is_array())
       return error(Code::kInvalid, "associative list without keys has an element that's a map type");
@@ -83,7 +83,7 @@ Result<std::string> Place::key_of(const Value& item) const {
   return "k:" + json::encode(key);
 }
 
-std::string_view Place::expected() const {
+std::string_view SchemaPosition::expected() const {
   switch (shape_) {
     case Shape::kObject:
     case Shape::kMap: return "map";
@@ -99,7 +99,7 @@ std::string_view Place::expected() const {
   }
 }
 
-bool Place::accepts(const Value& value) const {
+bool SchemaPosition::accepts(const Value& value) const {
   if (value.is_null()) return true;
   std::string_view want = expected();
   if (want == "map") return value.is_object();
@@ -128,24 +128,24 @@ class Step {
 
 // --- field_set_of
 
-void collect(const Place& place, const Value& value, FieldPath& path, FieldSet& out) {
-  if (place.is_leaf(value)) return out.insert(path);
-  if (value.is_array() && place.associative()) {
+void collect(const SchemaPosition& position, const Value& value, FieldPath& path, FieldSet& out) {
+  if (position.is_leaf(value)) return out.insert(path);
+  if (value.is_array() && position.associative()) {
     for (const Value& item : value) {
-      auto key = place.key_of(item);
+      auto key = position.key_of(item);
       if (!key.ok()) continue;
       Step step(path, *key);
-      collect(place.element(), item, path, out);
+      collect(position.element(), item, path, out);
       out.insert(path);
     }
     return;
   }
   for (auto [name, member] : value.entries()) {
     Step step(path, "f:" + std::string(name));
-    const Place below = place.member(name);
+    const SchemaPosition below = position.member(name);
     collect(below, member, path, out);
     // An empty object says something by being there: emptyDir: {}.
-    if (!place.type() || member.is_null() || (member.is_object() && member.empty())) out.insert(path);
+    if (!position.type() || member.is_null() || (member.is_object() && member.empty())) out.insert(path);
   }
 }
 
@@ -154,25 +154,25 @@ void collect(const Place& place, const Value& value, FieldPath& path, FieldSet& 
 class Comparer {
  public:
   Comparison out;
-  void walk(const Place& place, const Value* before, const Value* after);
+  void walk(const SchemaPosition& position, const Value* before, const Value* after);
 
  private:
-  void members(const Place& place, const Value* before, const Value* after);
-  void elements(const Place& place, const Value* before, const Value* after);
+  void members(const SchemaPosition& position, const Value* before, const Value* after);
+  void elements(const SchemaPosition& position, const Value* before, const Value* after);
   FieldPath path_;
 };
 
-void Comparer::walk(const Place& place, const Value* before, const Value* after) {
+void Comparer::walk(const SchemaPosition& position, const Value* before, const Value* after) {
   if (!before && !after) return;
   if (before && after && *before == *after) return;
   const Value& sample = before && !is_empty_container(before) ? *before : after ? *after : *before;
-  const bool leaf = place.is_leaf(sample) || (is_empty_container(before) && is_empty_container(after)) ||
+  const bool leaf = position.is_leaf(sample) || (is_empty_container(before) && is_empty_container(after)) ||
                     (before && after && !before->is_null() && !after->is_null() && before->type() != after->type());
   if (!leaf) {
     if (sample.is_array()) {
-      elements(place, before, after);
+      elements(position, before, after);
     } else {
-      members(place, before, after);
+      members(position, before, after);
     }
   } else if (before && after) {
     out.modified.insert(path_);
@@ -181,7 +181,7 @@ void Comparer::walk(const Place& place, const Value* before, const Value* after)
   if (!after) out.removed.insert(path_);
 }
 
-void Comparer::members(const Place& place, const Value* before, const Value* after) {
+void Comparer::members(const SchemaPosition& position, const Value* before, const Value* after) {
   std::set<std::string_view> names;
   for (const Value* value : {before, after}) {
     if (!value) continue;
@@ -189,21 +189,22 @@ void Comparer::members(const Place& place, const Value* before, const Value* aft
   }
   for (std::string_view name : names) {
     Step step(path_, "f:" + std::string(name));
-    const Field* field = place.member_field(name);
-    walk(Place::of(field), member_or_absent(place, field, before, name), member_or_absent(place, field, after, name));
+    const Field* field = position.member_field(name);
+    walk(SchemaPosition::of(field), member_or_absent(position, field, before, name),
+         member_or_absent(position, field, after, name));
   }
 }
 
-void Comparer::elements(const Place& place, const Value* before, const Value* after) {
+void Comparer::elements(const SchemaPosition& position, const Value* before, const Value* after) {
   std::map<std::string, std::pair<const Value*, const Value*>> by_key;
   if (before) {
     for (const Value& item : *before) {
-      if (auto key = place.key_of(item); key.ok()) by_key.try_emplace(*key, &item, nullptr);
+      if (auto key = position.key_of(item); key.ok()) by_key.try_emplace(*key, &item, nullptr);
     }
   }
   if (after) {
     for (const Value& item : *after) {
-      auto key = place.key_of(item);
+      auto key = position.key_of(item);
       if (!key.ok()) continue;
       auto& pair = by_key[*key];
       if (!pair.second) pair.second = &item;
@@ -211,19 +212,19 @@ void Comparer::elements(const Place& place, const Value* before, const Value* af
   }
   for (const auto& [key, pair] : by_key) {
     Step step(path_, key);
-    walk(place.element(), pair.first, pair.second);
+    walk(position.element(), pair.first, pair.second);
   }
 }
 
 // --- merged
 
-std::optional<Value> merge(const Place& place, const Value* under, const Value* over);
+std::optional<Value> merge(const SchemaPosition& position, const Value* under, const Value* over);
 
-Value merge_elements(const Place& place, const Value& under, const Value& over) {
+Value merge_elements(const SchemaPosition& position, const Value& under, const Value& over) {
   auto index = [&](const Value& list, std::map<std::string, const Value*>& by_key) {
     std::vector<std::string> order;
     for (const Value& item : list) {
-      if (auto key = place.key_of(item); key.ok() && by_key.emplace(*key, &item).second) order.push_back(*key);
+      if (auto key = position.key_of(item); key.ok() && by_key.emplace(*key, &item).second) order.push_back(*key);
     }
     return order;
   };
@@ -236,7 +237,7 @@ Value merge_elements(const Place& place, const Value& under, const Value& over) 
   auto push = [&](const std::string& key) {
     auto u = under_by_key.find(key);
     auto o = over_by_key.find(key);
-    auto item = merge(place.element(), u == under_by_key.end() ? nullptr : u->second,
+    auto item = merge(position.element(), u == under_by_key.end() ? nullptr : u->second,
                       o == over_by_key.end() ? nullptr : o->second);
     if (item) out.push(std::move(*item));
   };
@@ -276,17 +277,17 @@ Value merge_elements(const Place& place, const Value& under, const Value& over) 
   return out;
 }
 
-std::optional<Value> merge(const Place& place, const Value* under, const Value* over) {
+std::optional<Value> merge(const SchemaPosition& position, const Value* under, const Value* over) {
   if (!under || !over) return over ? std::optional<Value>(*over) : under ? std::optional<Value>(*under) : std::nullopt;
   const Value& sample = is_empty_container(over) ? *under : *over;
-  if (place.is_leaf(sample) || (is_empty_container(under) && is_empty_container(over))) return *over;
+  if (position.is_leaf(sample) || (is_empty_container(under) && is_empty_container(over))) return *over;
   if (over->is_null()) return *under;  // nothing is said about what is below
   if (under->is_null()) return *over;
   if (under->type() != over->type()) return *over;
-  if (sample.is_array()) return merge_elements(place, *under, *over);
+  if (sample.is_array()) return merge_elements(position, *under, *over);
   Value out = *under;
   for (auto [name, member] : over->entries()) {
-    auto value = merge(place.member(name), under->find(name), &member);
+    auto value = merge(position.member(name), under->find(name), &member);
     if (value) out.set(name, std::move(*value));
   }
   return out;
@@ -294,26 +295,26 @@ std::optional<Value> merge(const Place& place, const Value* under, const Value* 
 
 // --- without_items
 
-std::optional<Value> remove_items(const Place& place, const Value& value, const FieldSet& doomed) {
+std::optional<Value> remove_items(const SchemaPosition& position, const Value& value, const FieldSet& removed_paths) {
   if (value.is_array()) {
-    if (!place.associative()) return std::nullopt;
+    if (!position.associative()) return std::nullopt;
     Value out = Value::array();
     for (const Value& item : value) {
-      auto key = place.key_of(item);
-      if (key.ok() && doomed.has(*key)) continue;
-      const FieldSet* below = key.ok() ? doomed.below(*key) : nullptr;
+      auto key = position.key_of(item);
+      if (key.ok() && removed_paths.has(*key)) continue;
+      const FieldSet* below = key.ok() ? removed_paths.below(*key) : nullptr;
       if (!below) {
         out.push(item);
-      } else if (auto kept = remove_items(place.element(), item, *below)) {
+      } else if (auto kept = remove_items(position.element(), item, *below)) {
         out.push(std::move(*kept));
       }
     }
     return out.empty() ? std::nullopt : std::optional<Value>(std::move(out));
   }
   if (!value.is_object()) return value;
-  if (place.atomic()) return std::nullopt;
+  if (position.atomic()) return std::nullopt;
   Value out = value;
-  for (const auto& [element, node] : doomed.nodes()) {
+  for (const auto& [element, node] : removed_paths.nodes()) {
     if (!element.starts_with("f:")) continue;
     const std::string name = element.substr(2);
     const Value* member = value.find(name);
@@ -321,9 +322,9 @@ std::optional<Value> remove_items(const Place& place, const Value& value, const 
     if (node.member) {
       out.erase(name);
     } else if (!node.below.empty()) {
-      if (auto kept = remove_items(place.member(name), *member, node.below)) {
+      if (auto kept = remove_items(position.member(name), *member, node.below)) {
         out.set(name, std::move(*kept));
-      } else if (place.member(name).type()) {
+      } else if (position.member(name).type()) {
         out.set(name, Value::object());  // only what is inside was to go: emptyDir: {} is not nothing
       } else {
         out.erase(name);
@@ -347,79 +348,80 @@ std::string go_syntax(const Value& value) {
   return value.is_null() ? "interface {}(nil)" : json::encode(value);
 }
 
-Status check(const Place& place, const Value& value, FieldPath& path) {
+Status check(const SchemaPosition& position, const Value& value, FieldPath& path) {
   auto here = [&](std::string text) {
     std::string at = to_string(path);
     return error(Code::kBadRequest, (at.empty() ? "" : at + ": ") + std::move(text));
   };
-  if (!place.accepts(value)) {
-    const std::string_view want = place.expected();
+  if (!position.accepts(value)) {
+    const std::string_view want = position.expected();
     return here("expected " + std::string(want.empty() ? "a scalar" : want) +
                 ", got &value.valueUnstructured{Value:" + go_syntax(value) + "}");
   }
-  if (value.is_array() && place.associative()) {
+  if (value.is_array() && position.associative()) {
     std::set<std::string> keys;
     std::size_t index = 0;
     for (const Value& item : value) {
-      auto key = place.key_of(item);
+      auto key = position.key_of(item);
       if (!key.ok()) return here("element " + std::to_string(index) + ": " + key.error().message);
       if (!keys.insert(*key).second) return here("duplicate entries for key " + to_string({*key}));
       Step step(path, *key);
-      BERTH_TRY(check(place.element(), item, path));
+      BERTH_TRY(check(position.element(), item, path));
       ++index;
     }
     return ok_status();
   }
   if (value.is_array()) {
     for (std::size_t i = 0; i < value.size(); ++i) {
-      if (!place.element().known()) break;
+      if (!position.element().known()) break;
       Step step(path, "i:" + std::to_string(i));
-      BERTH_TRY(check(place.element(), value[i], path));
+      BERTH_TRY(check(position.element(), value[i], path));
     }
     return ok_status();
   }
   for (auto [name, member] : value.entries()) {
     Step step(path, "f:" + std::string(name));
-    if (place.type() && !place.member_field(name)) {
+    if (position.type() && !position.member_field(name)) {
       return error(Code::kBadRequest, to_string(path) + ": field not declared in schema");
     }
-    BERTH_TRY(check(place.member(name), member, path));
+    BERTH_TRY(check(position.member(name), member, path));
   }
   return ok_status();
 }
 
 }  // namespace
 
-const Value* member_or_absent(const Place& place, const Field* field, const Value* object, std::string_view name) {
+const Value* member_or_absent(const SchemaPosition& position, const Field* field, const Value* object,
+                              std::string_view name) {
   if (!object) return nullptr;
   if (const Value* member = object->find(name)) return member;
-  const bool of_struct = field && place.type() && object->is_object();
+  const bool of_struct = field && position.type() && object->is_object();
   const bool always = of_struct && (!field->absent_value.is_null() || (!field->omit_empty && !field->pointer));
   return always ? &field->absent_value : nullptr;
 }
 
-FieldSet field_set_of(const Place& root, const Value& value) {
+FieldSet field_set_of(const SchemaPosition& root, const Value& value) {
   FieldSet out;
   FieldPath path;
   collect(root, value, path, out);
   return out;
 }
 
-Comparison compare(const Place& root, const Value& before, const Value& after) {
+Comparison compare(const SchemaPosition& root, const Value& before, const Value& after) {
   Comparer comparer;
   comparer.walk(root, &before, &after);
   return std::move(comparer.out);
 }
 
-Value merged(const Place& root, const Value& under, const Value& over) {
+Value merged(const SchemaPosition& root, const Value& under, const Value& over) {
   return merge(root, &under, &over).value_or(Value::object());
 }
 
-Value without_items(const Place& root, const Value& value, const FieldSet& doomed) {
-  return remove_items(root, value, doomed).value_or(Value::object());
+Value without_items(const SchemaPosition& root, const Value& value, const FieldSet& removed_paths) {
+  return remove_items(root, value, removed_paths).value_or(Value::object());
 }
 
-FieldSet with_named_fields(const Place& root, const FieldSet& set) {
+FieldSet with_named_fields(const SchemaPosition& root, const FieldSet& set) {
   FieldSet out;
   for (const auto& [element, node] : set.nodes()) {
     FieldSet::Node& mine = out.nodes()[element];
@@ -430,7 +432,7 @@ FieldSet with_named_fields(const Place& root, const FieldSet& set) {
   return out;
 }
 
-Status check_typed(const Place& root, const Value& value) {
+Status check_typed(const SchemaPosition& root, const Value& value) {
   FieldPath path;
   return check(root, value, path);
 }

@@ -198,7 +198,7 @@ Result<std::string> v3_json(const Schema& schema, std::string_view path) {
 }
 
 std::shared_ptr<const std::string> shared_document(const Schema& schema, const std::string& name) {
-  // Millions of bytes each, asked for by many clients at once and then by nobody for long.
+  // Each has megabytes, and clients request it in bursts: shared as long as an answer holds it, then freed.
   static std::mutex mutex;
   static std::map<std::pair<const Schema*, std::string>, std::weak_ptr<const std::string>> in_use;
   std::lock_guard lock(mutex);

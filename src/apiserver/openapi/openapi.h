@@ -28,7 +28,7 @@ Value v3_index(const api::schema::Schema& schema);
 // /openapi/v3/<path>, e.g. "apis/apps/v1" or "api/v1".
 Result<std::string> v3_json(const api::schema::Schema& schema, std::string_view path);
 
-// One of these documents, shared with everybody who has it at the moment: "v2", "v2-protobuf", or a path of v3. Null
+// One of these documents, shared by all answers that hold it: "v2", "v2-protobuf", or a path of v3. Null
 // where there is no such document.
 std::shared_ptr<const std::string> shared_document(const api::schema::Schema& schema, const std::string& name);
 

@@ -1,4 +1,4 @@
-// What the STATUS, READY and RESTARTS of a pod say: upstream's printPod.
+// STATUS, READY and RESTARTS of a pod: upstream's printPod.
 #include "api/containers.h"
 #include "api/object.h"
 #include "apiserver/table/printers.h"
@@ -14,7 +14,7 @@ struct Summary {
   std::string last_restart;  // newest finishedAt of a former run
 };
 
-void note_restarts(const Value& status, Summary& summary) {
+void add_restarts(const Value& status, Summary& summary) {
   summary.restarts += static_cast<int>(status["restartCount"].as_int());
   std::string finished = status["lastState"]["terminated"]["finishedAt"].str();
   if (finished > summary.last_restart) summary.last_restart = finished;
@@ -69,7 +69,7 @@ void summarize_containers(const Value& pod, Summary& summary) {
   for (std::size_t i = statuses.size(); i-- > 0;) {
     const Value& status = statuses[i];
     const Value& state = status["state"];
-    note_restarts(status, summary);
+    add_restarts(status, summary);
     if (!state["waiting"]["reason"].as_string().empty()) {
       summary.reason = state["waiting"]["reason"].str();
     } else if (state["terminated"].is_object()) {

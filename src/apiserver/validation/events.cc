@@ -1,4 +1,4 @@
-// Events: the old form is barely looked at; the form of events.k8s.io is held to its rules. Both are one object, whose
+// Events: the core form is hardly validated; the form of events.k8s.io is. Both are one object, whose
 // causes name the fields of the core form.
 #include "apiserver/validation/go_value.h"
 #include "apiserver/validation/report.h"

@@ -1,6 +1,6 @@
 #pragma once
-// How upstream shows a value that is not just text or a number in the words of a cause: since 1.36 as JSON, of its
-// internal types (Go's field names, everything written) or, for label selectors, of the type that clients see. Internal
+// Values of causes that are objects or lists, as upstream prints them: since 1.36 as JSON, of its internal types (Go's
+// field names, everything written) or, for label selectors, of the type that clients see. Internal
 // to validation/.
 
 #include <string>

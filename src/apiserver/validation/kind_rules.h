@@ -1,5 +1,5 @@
 #pragma once
-// KindRules: what is refused, and what is warned of, of objects of one kind. One row a kind, in kind_rules.cc; a kind
+// KindRules: the validation and the warnings of objects of one kind. One row a kind, in kind_rules.cc; a kind
 // without a row has the defaults below. Internal to validation/.
 
 #include <span>

@@ -112,7 +112,7 @@ void validate_annotations(Report& report, const Path& path, const Value& annotat
   if (bytes > kAnnotationBytes) report.add(api::too_long(path.text(), "", static_cast<int>(kAnnotationBytes)));
 }
 
-// Of a claim inside of a pod: only labels and annotations count, and nothing else may be there.
+// The metadata of a claim inside of a pod: labels and annotations, nothing else.
 void check_template_metadata(Report& report, const Path& path, const Value& metadata) {
   validate_annotations(report, path / "annotations", metadata["annotations"]);
   validate_labels(report, path / "labels", metadata["labels"]);

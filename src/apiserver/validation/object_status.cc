@@ -1,4 +1,4 @@
-// What may be written to the status of objects that are no workloads.
+// Statuses of kinds that are no workloads.
 #include <algorithm>
 #include <cctype>
 #include <set>
@@ -19,7 +19,7 @@ bool contains(const Value& list, const Value& wanted) {
 
 // --- Pods
 
-// `old`: addresses that are there may stay, whatever they are.
+// `old`: the stored addresses, which may stay even where they are invalid.
 void check_pod_addresses(Report& report, const Path& path, const Value& old, const Value& ips) {
   constexpr std::string_view kKind = "io.k8s.api.core.v1.PodIP";
   std::string bad;

@@ -1,4 +1,4 @@
-// Services: what depends on their type, on their addresses and on each other's ports.
+// Services: rules that depend on the type, on the addresses and on other ports.
 #include <algorithm>
 #include <set>
 

@@ -1,4 +1,4 @@
-// What a StatefulSet asks for by annotations below berth.dev/, and its name, on which its pods' names hang.
+// StatefulSets: their annotations below berth.dev/, and their name, which is part of their pods' names.
 #include "api/set_options.h"
 
 #include "api/quantity.h"

@@ -16,7 +16,7 @@ std::vector<Cause> with_repeats(const CauseRepeats& repeats, std::vector<Cause> 
   std::vector<Cause> out;
   for (Cause& cause : causes) {
     int times = 1;
-    // Below single annotations are the kinds' own rules.
+    // Causes of single annotations come from the kinds' own rules, which upstream runs once.
     const bool content = cause.field == "metadata.labels" || cause.field == "metadata.annotations" ||
                          cause.field.starts_with("metadata.ownerReferences");
     if (content) times = repeats.content;
@@ -34,7 +34,7 @@ std::vector<Cause> with_repeats(const CauseRepeats& repeats, std::vector<Cause> 
 std::vector<Cause> validate_create(const api::schema::Kind& kind, const Value& object) {
   const KindRules& rules = rules_of(kind);
   Report report;
-  // A kind without a rule for names of its own has its metadata looked at only when everything else is right.
+  // Upstream validates the metadata of such kinds only when everything else is right.
   if (rules.name == NameRule::kPathSegment) {
     rules.create(report, object);
     if (report.size() == 0) validate_metadata(report, object["metadata"], kind.namespaced, NameRule::kPathSegment);
@@ -52,7 +52,7 @@ std::vector<Cause> validate_update(const api::schema::Kind& kind, const Value& b
   Report report;
   if (rules.name != NameRule::kPathSegment) validate_finalizer_names(report, after["metadata"]["finalizers"]);
   if (!subresource.empty()) {
-    // What a subresource may not touch is not taken from it in the first place.
+    // The registry has dropped the fields that the subresource does not write.
     validate_metadata_update(report, before["metadata"], after["metadata"]);
     for (const SubresourceRule& rule : rules.subresources) {
       if (rule.subresource == subresource) rule.rule(report, before, after);
@@ -60,7 +60,7 @@ std::vector<Cause> validate_update(const api::schema::Kind& kind, const Value& b
     if (subresource == "status" && rules.status != nullptr) rules.status(report, before, after);
     return report.take();
   }
-  // Labels and annotations are checked anew; a name that was good once stays good.
+  // Labels and annotations are validated anew; a name that has been accepted stays valid.
   validate_labels(report, "metadata.labels", after["metadata"]["labels"]);
   validate_annotations(report, "metadata.annotations", after["metadata"]["annotations"]);
   if (rules.update_checks_all) {

@@ -1,4 +1,4 @@
-// What is accepted and still worth a word.
+// Warnings about objects other than pods and workloads.
 #include <openssl/bio.h>
 #include <openssl/pem.h>
 #include <openssl/x509.h>

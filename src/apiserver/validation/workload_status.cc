@@ -1,4 +1,4 @@
-// What the controllers of workloads count of their pods.
+// Statuses of workloads: counts of pods.
 #include <vector>
 
 #include "apiserver/validation/report.h"
@@ -10,7 +10,7 @@ namespace {
 struct Counts {
   std::vector<std::string_view> counts;       // not negative
   std::vector<std::string_view> of_replicas;  // of these, not more than there are replicas
-  std::string_view too_available;             // what is said of more available replicas than ready ones; "": nothing
+  std::string_view too_available;             // complaint about more available replicas than ready ones; "": allowed
 };
 
 void check_counts(Report& report, const Counts& rules, const Value& old_object, const Value& new_object) {

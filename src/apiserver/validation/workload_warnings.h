@@ -1,5 +1,5 @@
 #pragma once
-// What Kubernetes 1.36 says of pods and of what makes pods, where it accepts them. Pure; any thread.
+// Warnings of Kubernetes 1.36 about pods and pod templates that it accepts. Pure; any thread.
 
 #include <string>
 #include <vector>

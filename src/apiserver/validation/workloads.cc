@@ -113,7 +113,7 @@ void validate_at_most_whole(Report& report, const Path& path, const Value& value
   if (percent_of(value) > 100) report.invalid(path, value, "must not be greater than 100%");
 }
 
-// What cannot be read counts as nothing, as upstream has it.
+// An unreadable percentage counts as 0, as upstream has it.
 bool is_some(const Value& value) { return value.is_int() ? value.as_int() != 0 : percent_of(value) > 0; }
 
 void validate_rolling_update(Report& report, const Value& strategy) {
@@ -181,7 +181,7 @@ void validate_set_strategy(Report& report, const Value& strategy) {
   }
 }
 
-// Claim templates are looked at where they are new.
+// Claim templates are validated where they are new.
 void validate_set(Report& report, const Value& object, bool with_claims) {
   const Value& spec = object["spec"];
   std::string_view policy = spec["podManagementPolicy"].as_string();
@@ -302,7 +302,7 @@ void validate_replica_set(Report& report, const Value& object) {
   const Value& spec = object["spec"];
   report.not_negative("spec.replicas", spec["replicas"]);
   report.not_negative("spec.minReadySeconds", spec["minReadySeconds"]);
-  // Upstream says deployment here too.
+  // Upstream's text names a deployment for other kinds too.
   if (!check_selector(report, spec["selector"], "deployment", "invalid label selector")) return;
   check_match(report, spec);
   validate_pod_template(report, "spec.template", spec["template"]);

@@ -80,7 +80,7 @@ void check_ports(Report& report, const Path& path, const Value& ports) {
   }
 }
 
-// A port of the host can be taken once.
+// A port of the host can be used once.
 class HostPorts {
  public:
   explicit HostPorts(Report& report) : report_(report) {}
@@ -315,7 +315,7 @@ void check_common(Report& report, const Path& path, const Value& container, cons
   validate_security_context(report, path / "securityContext", container["securityContext"], scope);
 }
 
-// What an init container that ends may not have.
+// Fields that an init container may not have unless it is a sidecar.
 void check_plain_init(Report& report, const Path& path, const Value& container) {
   for (const char* field : {"lifecycle", "livenessProbe", "readinessProbe", "startupProbe"}) {
     if (container[field].is_object()) report.forbidden(path / field, kNotInit);

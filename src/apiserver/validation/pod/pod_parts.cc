@@ -1,5 +1,4 @@
-// What may change of a pod through its subresources: ephemeral containers are only ever added, a resize is about cpu
-// and memory.
+// Updates of pods through subresources: ephemeral containers are only added, a resize changes cpu and memory.
 #include <algorithm>
 
 #include "api/containers.h"
@@ -16,7 +15,7 @@ namespace {
 constexpr const char* kMirror = "kubernetes.io/config.mirror";
 constexpr const char* kOnlyCpuAndMemory = "only cpu and memory resources are mutable";
 
-// The same amounts, however they are written.
+// Whether both are the same amounts, in whatever notation.
 bool same_amounts(const Value& a, const Value& b) { return api::resource_list(a) == api::resource_list(b); }
 
 bool any_removed(const Value& before, const Value& after) {
@@ -26,7 +25,7 @@ bool any_removed(const Value& before, const Value& after) {
   return false;
 }
 
-// Without what a resize may change.
+// The spec without the fields that a resize may change.
 Value without_cpu_and_memory(const Value& list) {
   Value out = list.is_object() ? list : Value::object();
   for (const char* name : {"cpu", "memory"}) {

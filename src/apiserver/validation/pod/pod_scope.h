@@ -1,5 +1,5 @@
 #pragma once
-// PodScope: what the parts of one pod spec need to know of each other. Lives for one validation and refers to the spec.
+// PodScope: facts about one pod spec that the rules of its parts need. Lives for one validation and refers to the spec.
 // Internal to validation/.
 
 #include <algorithm>

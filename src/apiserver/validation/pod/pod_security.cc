@@ -17,7 +17,7 @@ struct Pod {
 
   const Value& context() const { return spec["securityContext"]; }
   bool is_windows() const { return spec["os"]["name"].as_string() == "windows"; }
-  // Root in a user namespace of its own is nobody outside.
+  // Root in a user namespace of its own is an unprivileged user of the host.
   bool has_own_users() const { return minor >= 35 && spec["hostUsers"].is_bool() && !spec["hostUsers"].as_bool(); }
 
   template <class F>
@@ -51,7 +51,7 @@ std::string quoted_list(const List& list) {
 std::string containers_text(const Names& names) {
   return counted("container", "containers", names.size()) + " " + quoted_list(names);
 }
-// Who says it: "pod", "containers "a", "b"", or both.
+// The part of the pod that violates the check: "pod", "containers "a", "b"", or both.
 std::string setters(bool pod, const Names& containers) {
   Names out;
   if (pod) out.emplace_back("pod");
@@ -416,7 +416,7 @@ constexpr Check kChecks[] = {
 bool holds(const Check& check, const SecurityPolicy& policy) {
   if (policy.minor < check.since || policy.minor >= check.until) return false;
   if (check.in != In::kOverlapping || policy.level == SecurityLevel::kBaseline) return true;
-  // Before there was a stricter check, the overlapping one stands in for it.
+  // In versions before the stricter check, the overlapping one is used.
   return (check.run == default_capabilities && policy.minor < 22) ||
          (check.run == proc_mount_of_host_users && policy.minor < 35) || check.run == seccomp_annotations;
 }

@@ -1,6 +1,6 @@
 #pragma once
-// The Pod Security Standards of Kubernetes 1.36: what a namespace's labels ask for, and what of a pod does not keep to
-// it. Pure.
+// The Pod Security Standards of Kubernetes 1.36: the policies of a namespace's labels, and a pod's violations of one.
+// Pure.
 
 #include <string>
 #include <string_view>
@@ -26,7 +26,7 @@ struct SecurityPolicies {
 };
 
 // From the labels pod-security.kubernetes.io/{enforce,audit,warn}[-version]. One that cannot be read counts as
-// restricted, or as latest (a level of audit and warn: as privileged), and is told in `problems` (may be null).
+// restricted, or as latest (a level of audit and warn: as privileged), and is appended to `problems` (may be null).
 SecurityPolicies security_policies(const Value& labels, std::vector<Cause>* problems);
 
 struct SecurityViolations {

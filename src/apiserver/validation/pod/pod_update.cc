@@ -1,4 +1,4 @@
-// What may change of a pod: images, a shorter deadline, more tolerations, fewer scheduling gates, and labels and
+// Updates of pods. Allowed are: images, a shorter deadline, more tolerations, fewer scheduling gates, and labels and
 // annotations.
 #include <algorithm>
 
@@ -21,7 +21,7 @@ bool adopt_images(Report& report, Value& spec, const Value& before, const char* 
   return true;
 }
 
-// Whether the rest is to be looked at.
+// Whether the rest is to be compared.
 bool check_deadline(Report& report, const Value& before, const Value& after) {
   constexpr std::int64_t kMostSeconds = 2147483647;
   const Value &old = before["activeDeadlineSeconds"], &fresh = after["activeDeadlineSeconds"];

@@ -1,4 +1,4 @@
-// What is accepted in a pod and does not do what one might think.
+// Warnings about fields of a pod that are accepted and have an unexpected effect, or none.
 #include <algorithm>
 #include <set>
 
@@ -23,7 +23,7 @@ void warn(Warnings& warnings, const Path& path, std::string_view text) {
 
 // --- Nodes
 
-// What to say of a label of nodes that has another name by now, or "".
+// The warning about a node label that has been renamed, or "".
 std::string_view deprecated_label(std::string_view key) {
   static constexpr std::pair<std::string_view, std::string_view> kLabels[] = {
       {"beta.kubernetes.io/arch", "deprecated since v1.14; use \"kubernetes.io/arch\" instead"},
@@ -121,7 +121,7 @@ constexpr Obsolete kObsolete[] = {
     {"rbd", "rbd", "deprecated in v1.28, non-functional in v1.31+"},
 };
 
-// The files of one volume, each with where it comes from; those that lie on or in each other are told.
+// The files of one volume, each with its source; warns of files that overlap.
 class Files {
  public:
   Files(Warnings& warnings, std::string volume) : warnings_(warnings), volume_(std::move(volume)) {}
@@ -207,7 +207,7 @@ void warn_of_env(Warnings& warnings, const Path& path, const Value& env) {
   for (std::size_t i = 0; i < env.size(); ++i) {
     const std::string_view name = env[i]["name"].as_string();
     if (names.insert(name).second) continue;
-    // A value that is made of the one before does not hide it.
+    // A value that refers to the variable before it does not hide that one.
     const std::string reference = "$(" + std::string(name) + ")";
     const std::string_view value = env[i]["value"].as_string();
     if (env[i]["valueFrom"].is_null() && value != reference && value.find(reference) != std::string_view::npos)
@@ -248,7 +248,7 @@ std::string shown_port(const Value& port) {
          " HostIP:" + port["hostIP"].str() + "}";
 }
 
-// How two uses of one container port and protocol go together, or "".
+// The warning about two uses of one container port and protocol, or "".
 std::string_view clash(const Value& port, const Value& other) {
   const std::int64_t host = port["hostPort"].as_int(), other_host = other["hostPort"].as_int();
   const std::string_view ip = port["hostIP"].as_string(), other_ip = other["hostIP"].as_string();

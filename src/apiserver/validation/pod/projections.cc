@@ -1,4 +1,4 @@
-// What downward API and projected volumes put together: fields of the pod, resources of its containers, tokens.
+// Sources of downward API and projected volumes: fields of the pod, resources of its containers, tokens.
 #include <algorithm>
 #include <set>
 

@@ -150,7 +150,7 @@ void check_claims(Report& report, const Path& path, const Value& claims, const P
   }
 }
 
-// Containers together may not ask for more than their pod, and none may have more than it.
+// Containers together may not request more than their pod, and no limit may be higher than the pod's.
 void check_fits_in_pod(Report& report, const Path& path, const PodScope& scope) {
   const Value& own = scope.spec()["resources"];
   if (own["requests"].empty() && own["limits"].empty()) return;

@@ -71,7 +71,8 @@ void check_label_keys(Report& report, const Path& path, const Value& keys, const
   for (const Value& key : keys) report.complaints(path.at(index++), key, is_qualified_name(key.as_string()));
 }
 
-// The registry has added to the selector what the keys stand for: a key that was in there before is in there twice now.
+// The registry has added the requirements of the keys to the selector: a key that the selector had before is in it
+// twice.
 void check_keys_against_selector(Report& report, const Path& path, const Value& keys, const Value& selector) {
   std::set<std::string_view> seen;
   for (json::Entry label : selector["matchLabels"].entries()) seen.insert(label.key);
@@ -229,7 +230,7 @@ constexpr SystemClass kSystemClasses[] = {{"system-node-critical", 2000001000},
                                           {"system-cluster-critical", 2000000000}};
 constexpr std::int64_t kHighestForUsers = 1000000000;
 
-// Why a class may not bear a name of the system's, or "".
+// The complaint about a class with a name that is reserved for the system, or "".
 std::string unfit_for_system(std::string_view name, const Value& object) {
   for (const SystemClass& known : kSystemClasses) {
     if (known.name != name) continue;

@@ -10,13 +10,13 @@ namespace {
 
 constexpr std::size_t kInitiatorBytes = 64;
 
-// The claim that is made for a volume of a pod that has its name already.
+// The claim of a pod's volume; the pod has its name.
 std::string claim_name(const PodScope& scope, const Value& volume) {
   if (scope.pod_name().empty() || volume["name"].as_string().empty()) return {};
   return std::string(scope.pod_name()) + "-" + volume["name"].str();
 }
 
-// The kinds that are complained about by the name of the volume.
+// Kinds of volumes whose complaints name the volume.
 void check_name_in_pod(Report& report, const Path& path, const Value& volume, const PodScope& scope) {
   const Value& name = volume["name"];
   if (const Value& iscsi = volume["iscsi"]; !iscsi["initiatorName"].is_null()) {
@@ -60,7 +60,7 @@ void validate_volumes(Report& report, const Path& path, const Value& volumes, Po
       report.complaints(here / "name", name, is_dns1123_label(name.as_string()));
     }
     if (scope.volume(name.as_string()) != nullptr) report.duplicate(here / "name", name);
-    // A volume that is wrong does not count: mounts of it are not found.
+    // An invalid volume is left out, so mounts of it are "not found".
     if (report.size() == before) scope.add_volume(volume);
     const Value& claim = volume["persistentVolumeClaim"]["claimName"];
     if (!claim.is_null() && claims.contains(claim.str())) {
