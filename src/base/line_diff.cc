@@ -24,7 +24,7 @@ class Matcher {
  public:
   Matcher(const Lines& before, const Lines& after) : before_(before), after_(after) {
     for (std::size_t i = 0; i < after_.size(); ++i) places_[after_[i]].push_back(i);
-    // Lines that are everywhere are no anchors.
+    // difflib's "autojunk": lines that occur in more than 1 % of a long text match nothing by themselves.
     constexpr std::size_t kLong = 200;
     if (after_.size() < kLong) return;
     const std::size_t most = after_.size() / 100 + 1;

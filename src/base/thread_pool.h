@@ -15,8 +15,8 @@ namespace berth {
 
 class ThreadPool {
  public:
-  // `runtime` outlives the pool. At most `limit` threads, at least one; they start when there is more queued than idle
-  // threads to take it, and then stay.
+  // `runtime` outlives the pool. At most `limit` threads, at least one; they start when more work is queued than
+  // threads are idle, and then stay.
   ThreadPool(Runtime& runtime, int limit);
   ~ThreadPool() { close(); }
   ThreadPool(const ThreadPool&) = delete;

@@ -8,12 +8,12 @@
 namespace berth::json {
 namespace {
 
-// 0: copied as it is; 1: \u00XX; 2: not ASCII, look closer; anything else: the letter after the backslash.
+// By byte: 0: copied; 1: \u00XX; 2: part of a UTF-8 sequence; anything else: the letter after the backslash.
 constexpr std::array<char, 256> kEscapes = [] {
   std::array<char, 256> table{};
   for (int c = 0; c < 0x20; ++c) table[c] = 1;
   for (int c = 0x80; c < 0x100; ++c) table[c] = 2;
-  table['<'] = table['>'] = table['&'] = 1;  // as Go does, for the sake of browsers
+  table['<'] = table['>'] = table['&'] = 1;  // Go's encoder escapes them, so that JSON inside HTML is no markup
   table['"'] = '"';
   table['\\'] = '\\';
   table['\b'] = 'b';
@@ -24,10 +24,10 @@ constexpr std::array<char, 256> kEscapes = [] {
   return table;
 }();
 
-// Sixteen bytes at once, by the instructions that compare them so where the machine has any.
+// The compiler turns operations on these into vector instructions where the machine has them.
 using Bytes16 = unsigned char __attribute__((vector_size(16)));
 
-bool copied_as_they_are(const unsigned char* at) {
+bool need_no_escapes(const unsigned char* at) {
   Bytes16 bytes;
   std::memcpy(&bytes, at, sizeof bytes);
   // `<` and `>` differ in one bit, `"` and `&` in another.
@@ -138,7 +138,7 @@ void append_string(std::string_view text, std::string& out) {
   }
   out += '"';
   while (true) {
-    while (i + sizeof(Bytes16) <= size && copied_as_they_are(bytes + i)) i += sizeof(Bytes16);
+    while (i + sizeof(Bytes16) <= size && need_no_escapes(bytes + i)) i += sizeof(Bytes16);
     while (i < size && kEscapes[bytes[i]] == 0) ++i;
     if (i == size) break;
     const char escape = kEscapes[bytes[i]];

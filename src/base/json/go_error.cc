@@ -29,7 +29,7 @@ std::string quoted_character(unsigned char c) {
   return std::string(c < 0x20 || c == 0x7F ? "'\\x" : "'\\u00") + kHex[c >> 4] + kHex[c & 15] + "'";
 }
 
-// What a value at `offset` stands in. Up to there the text can be read.
+// The message for an extra character after the value before `offset`. The text up to there is well-formed.
 std::string after_value(std::string_view text, std::size_t offset) {
   std::string open;
   for (std::size_t at = 0; at < offset; ++at) {
@@ -45,14 +45,14 @@ std::string after_value(std::string_view text, std::size_t offset) {
   return open.back() == '[' ? "after array element" : "after object key:value pair";
 }
 
-// The character that does not fit, and where in the grammar it stands, as Go words it. parse() tells where the escape,
-// number or word begins.
-struct Place {
+// The offset of the unexpected character, and Go's words for its place in the grammar. parse() reports the offset at
+// which the escape, number or word begins.
+struct Unexpected {
   std::size_t offset;
   std::string words;
 };
 
-Place place_of_value(std::string_view text, std::size_t offset) {
+Unexpected unexpected_in_value(std::string_view text, std::size_t offset) {
   if (text[offset] == '-') return {offset + 1, "in numeric literal"};
   for (const std::string_view word : {"true", "false", "null"}) {
     if (text[offset] != word[0]) continue;
@@ -63,7 +63,7 @@ Place place_of_value(std::string_view text, std::size_t offset) {
   return {offset, "looking for beginning of value"};
 }
 
-Place place_of(std::string_view text, std::size_t offset, std::string_view what) {
+Unexpected find_unexpected(std::string_view text, std::size_t offset, std::string_view what) {
   if (what.find("after the value") != what.npos) return {offset, "after top-level value"};
   if (what.find("quoted key") != what.npos) return {offset, "looking for beginning of object key string"};
   if (what.find("':' expected") != what.npos) return {offset, "after object key"};
@@ -78,7 +78,7 @@ Place place_of(std::string_view text, std::size_t offset, std::string_view what)
   if (what.find("a digit") != what.npos)
     return {offset,
             text[offset - 1] == '.' ? "after decimal point in numeric literal" : "in exponent of numeric literal"};
-  return place_of_value(text, offset);
+  return unexpected_in_value(text, offset);
 }
 
 }  // namespace
@@ -86,7 +86,8 @@ Place place_of(std::string_view text, std::size_t offset, std::string_view what)
 std::string go_error_text(std::string_view text, const Error& problem) {
   std::size_t offset = offset_of(problem);
   std::string_view what = problem.message;
-  // Go ends a text with a space, which fits between values and into strings, but not into escapes, numbers and words.
+  // Go parses a space after the text, which is allowed between values and in strings, but not in escapes, numbers and
+  // words.
   const std::string ended = std::string(text) + ' ';
   if (what.find("unexpected end") != what.npos) {
     const std::size_t last = text.find_last_not_of('\\');
@@ -95,8 +96,9 @@ std::string go_error_text(std::string_view text, const Error& problem) {
   }
   if (offset >= text.size() && what.find("a digit") == what.npos) return "unexpected end of JSON input";
   if (what.find("nested too deeply") != what.npos) return "exceeded max depth";
-  const Place place = place_of(ended, offset, what);
-  return "invalid character " + quoted_character(static_cast<unsigned char>(ended[place.offset])) + " " + place.words;
+  const Unexpected unexpected = find_unexpected(ended, offset, what);
+  return "invalid character " + quoted_character(static_cast<unsigned char>(ended[unexpected.offset])) + " " +
+         unexpected.words;
 }
 
 }  // namespace berth::json

@@ -6,7 +6,7 @@ namespace berth::json {
 
 namespace {
 
-// Of a block with so many bytes, as allocators hand them out: in steps of 16 with a word of their own.
+// Bytes that an allocator needs for a block: the block and a word, rounded up to 16.
 std::size_t block(std::size_t bytes) { return (bytes + 8 + 15) / 16 * 16; }
 
 }  // namespace

@@ -16,12 +16,13 @@
 namespace berth::json {
 namespace {
 
-// Upstream's decoder stops collecting there, too.
+// As the limit of Kubernetes' decoder.
 constexpr std::size_t kMaxDuplicates = 100;
-// A linear look through the keys so far, up to this many; a set beyond.
+// With up to this many keys, duplicates are searched linearly; with more, in a set.
 constexpr std::size_t kLinearKeys = 32;
 
-// Text of the greatest depth is read by recursion: what is called on every level keeps its locals out of those frames.
+// The parser recurses for each level of nesting: functions called on each level are not inlined, so that their locals
+// do not enlarge the frames of the recursion.
 #define BERTH_OWN_FRAME [[gnu::noinline]]
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
@@ -44,8 +45,8 @@ void append_utf8(std::uint32_t code, std::string& out) {
   }
 }
 
-// How many bytes from the start are valid; only called to word an error, so bisection is fast enough. A cut inside a
-// character looks invalid, so every step asks for a whole number of characters.
+// The length of the valid prefix; only called for an error message, so bisection is fast enough. A text cut inside a
+// character is invalid, so each step ends at a character's end.
 std::size_t valid_prefix(std::string_view text) {
   std::size_t good = 0, bad = text.size();
   auto boundary = [&](std::size_t at) {
@@ -67,7 +68,7 @@ class Parser {
  public:
   Parser(std::string_view text, const ParseOptions& options)
       : begin_(text.data()), at_(text.data()), end_(text.data() + text.size()), options_(options) {}
-  // What was read of objects that did not end.
+  // Members of objects that are incomplete because parsing failed.
   ~Parser() {
     for (const Member& member : members_) release_key(member.key);
   }
@@ -243,7 +244,7 @@ class Parser {
         code = 0x10000 + ((code - 0xD800) << 10) + (low - 0xDC00);
       } else {
         at_ = after;
-        code = 0xFFFD;  // half a pair stands for nothing; Go reads it so
+        code = 0xFFFD;  // half of a surrogate pair: U+FFFD, as in Go
       }
     }
     append_utf8(code, buffer_);
@@ -405,7 +406,7 @@ class Parser {
   const char* problem_ = nullptr;
   const char* problem_at_ = nullptr;
   std::string buffer_;  // the last string that had escapes
-  // What the open arrays and objects have so far; each node is then made in its exact size.
+  // Elements and members of the open arrays and objects; a node is allocated in its exact size at the end.
   std::vector<Value> values_;
   std::vector<Member> members_;
   std::vector<Step> path_;

@@ -159,7 +159,7 @@ std::string human_duration(Duration duration) {
     return m == 0 ? one(n, unit) : one(n, unit) + one(m, small);
   };
   long seconds = std::chrono::duration_cast<std::chrono::seconds>(duration).count();
-  // Clocks of two machines may differ by that much.
+  // A second of difference between the clocks of two machines is tolerated, as upstream.
   if (seconds < -1) return "<invalid>";
   if (seconds < 0) return "0s";
   if (seconds < 120) return one(seconds, "s");

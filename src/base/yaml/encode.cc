@@ -8,7 +8,7 @@
 namespace berth::yaml {
 namespace {
 
-// Control characters, what is not UTF-8, and the separators that YAML takes for line ends or does not print.
+// Control characters, invalid UTF-8, and separators that are line ends or not printable in YAML.
 bool has_special(std::string_view text) {
   if (!valid_utf8(text)) return true;
   for (std::size_t i = 0; i < text.size(); ++i) {
@@ -82,9 +82,9 @@ bool literal_allowed(std::string_view text) {
 
 class Writer {
  public:
-  std::string take() { return std::move(out_); }
+  std::string release() { return std::move(out_); }
 
-  // The value after what has been written on this line ("key:" or "-"), at `indent` columns for its own lines.
+  // Writes the value behind "key:" or "-" on the same line; lines of its own are indented by `indent` columns.
   void after_key(const Value& value, std::size_t indent) {
     if (value.is_object() && value.size() > 0) {
       out_ += '\n';
@@ -218,8 +218,7 @@ class Writer {
 
   void literal(std::string_view text, std::size_t indent) {
     out_ += '|';
-    if (text[0] == ' ' || text[0] == '\n')
-      out_ += '2';  // how far the block is indented, where its start does not show it
+    if (text[0] == ' ' || text[0] == '\n') out_ += '2';  // the indentation, where the first line does not show it
     if (text.back() != '\n')
       out_ += '-';
     else if (text.size() > 1 && text[text.size() - 2] == '\n')
@@ -242,7 +241,7 @@ class Writer {
 std::string encode(const Value& value) {
   Writer writer;
   writer.top(value);
-  return writer.take();
+  return writer.release();
 }
 
 }  // namespace berth::yaml

@@ -42,13 +42,13 @@ bool looks_like_float(std::string_view text) {
   return at == text.size() && at > exponent;
 }
 
-// An integer that a double would hold becomes one, as on the way through JSON.
+// A double with an integral value becomes an integer, as when Go converts YAML by way of JSON.
 Value number(double value) {
   if (std::floor(value) == value && std::fabs(value) < 9e18) return Value(static_cast<std::int64_t>(value));
   return Value(value);
 }
 
-// Go's ParseInt with base 0, after the underscores went: 0x, 0o, 0b, and 0 before octal digits.
+// Go's ParseInt with base 0, without underscores: 0x, 0o, 0b, and 0 before octal digits.
 bool parse_integer(std::string_view text, Value& out) {
   bool negative = text.starts_with('-');
   if (negative || text.starts_with('+')) text.remove_prefix(1);
@@ -108,7 +108,7 @@ Value resolve_plain(std::string_view text, bool& unprintable) {
   }
   Value out;
   if (first != '.' && parse_integer(digits, out)) return out;
-  // Underscores are for numbers that start with a digit or a sign.
+  // Underscores are allowed in numbers that start with a digit or a sign.
   if (looks_like_float(first == '.' ? text : std::string_view(digits))) {
     double value = std::strtod(digits.c_str(), nullptr);
     if (std::isfinite(value)) return number(value);
