@@ -58,7 +58,7 @@ int signal_number(std::string_view name) {
   return SIGTERM;
 }
 
-// Of several names of one image the one that the spec uses.
+// The image's name for the status: the requested one if the image has it, otherwise its first.
 std::string image_in_status(const Image& image, const std::string& requested) {
   if (image.tags.empty()) return requested;
   auto normal = normalize_reference(requested);

@@ -25,7 +25,7 @@
 
 namespace berth::agent {
 
-// What a ContainerWorker needs of its pod. Implemented by PodWorker.
+// The pod's side of a ContainerWorker. Implemented by PodWorker.
 class ContainerOwner {
  public:
   virtual PodContext& context() = 0;

@@ -188,10 +188,9 @@ void PodWorker::request_sync() {
   });
 }
 
-// The order matters. A resize is considered first, because the plan compares what runs with what is granted. Stops come
-// before starts, so that a replaced container frees what its successor needs. The record is saved before the status is
-// written: after a crash, a new agent must not know less than the API. finish() comes last: the object is deleted only
-// after the final status has been sent.
+// The order matters. A resize is considered first: the plan compares the resources in force with those granted. The
+// record is saved before the status is written: after a crash, a new agent must not know less than the API. finish()
+// comes last: the object is deleted only after the answer to the final status.
 void PodWorker::sync() {
   if (phase_ == WorkerPhase::kDone) return;
   consider_resize();
@@ -316,7 +315,7 @@ void PodWorker::save_record() {
   saved_record_ = std::move(text);
 }
 
-// Nothing runs and nothing is left: the object may go, and then the worker.
+// After the clean-up: deletes the object of a terminating pod, and ends the worker when the object is gone.
 void PodWorker::finish() {
   if (phase_ != WorkerPhase::kCleanedUp) return;
   if (object_deleted_) return forget();

@@ -3,18 +3,17 @@
 // to be done and carries it out; each operation that ends, and each change from outside, requests the next sync.
 //
 // Three kinds of state machines are at work, each with a table of its own:
-//   WorkerPhase (worker_phase.h), one for the pod: active, ending, cleaning up, deleting its object. It only goes on,
-//     but for a deletion that is tried again.
-//   Surroundings and CallPhase (worker_phase.h): what runs beside it. The surroundings are prepared while the pod is
-//     active and may still be in preparation when it starts to end, so that cleaning up waits for them. At most one
-//     write of the status and one resize are in flight.
+//   WorkerPhase (worker_phase.h), one for the pod: active, ending, cleaning up, deleting its object. It never goes back,
+//     except from a failed deletion to the next attempt.
+//   Surroundings and CallPhase (worker_phase.h), beside it. The surroundings are prepared while the pod is active; a hook
+//     may still be preparing when the pod starts to end, and the clean-up waits for it. At most one write of the status
+//     and one resize are in flight.
 //   ContainerPhase (container_phase.h), one for each container, in its ContainerWorker. Containers start only while the
-//     pod is active, and cleaning up begins when no container is in the runtime's hands.
+//     pod is active; the clean-up waits until none is in phase kStarting, and the plan asks for it when none runs.
 //
-// The PodRecord is the durable truth: everything that a new agent needs after a restart is in it, and it derives the
-// phases from it: what the record calls running, torn down or prepared.
+// The PodRecord is the durable truth: a new agent derives all phases from the record and the runtime's containers.
 //
-// Owner: the Agent, on its loop; kept alive by its own operations in flight. Everything is called on the loop.
+// Owner: the Agent, on its loop, where all calls are made; operations in flight keep the worker alive.
 
 #include <map>
 #include <memory>
@@ -71,7 +70,7 @@ class PodWorker : private ContainerOwner, public std::enable_shared_from_this<Po
   // Before start(), of a pod that is new on the node: it ends with phase Failed.
   void reject(const std::string& reason, const std::string& message);
 
-  // What the pod has been granted of the node.
+  // The requests and host ports that the node has granted.
   std::shared_ptr<const PodRoom> room();
   // The pod has been started, and takes room until its containers have ended for good or its object is deleted.
   bool takes_room() const;
