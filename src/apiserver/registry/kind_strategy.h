@@ -13,8 +13,8 @@
 #include <vector>
 
 #include "apiserver/admission/request.h"
+#include "apiserver/registry/indexes/service_addresses.h"
 #include "apiserver/registry/registry.h"
-#include "apiserver/registry/service_addresses.h"
 
 namespace berth::apiserver::registry {
 

@@ -8,9 +8,9 @@
 #include <vector>
 
 #include "apiserver/admission/request.h"
+#include "apiserver/registry/indexes/service_addresses.h"
+#include "apiserver/registry/indexes/stored_events.h"
 #include "apiserver/registry/registry.h"
-#include "apiserver/registry/service_addresses.h"
-#include "apiserver/registry/stored_events.h"
 #include "base/lifetime.h"
 
 namespace berth::apiserver::registry {

@@ -4,11 +4,11 @@
 #include <memory>
 #include <string>
 
-#include "apiserver/rest/encoded_records.h"
+#include "apiserver/rest/encodings/encoded_records.h"
+#include "apiserver/rest/encodings/shared_views.h"
 #include "apiserver/rest/negotiate.h"
 #include "apiserver/rest/rest_server.h"
 #include "apiserver/rest/route.h"
-#include "apiserver/rest/shared_views.h"
 
 namespace berth::apiserver::rest {
 

@@ -1,4 +1,4 @@
-#include "apiserver/registry/stored_events.h"
+#include "apiserver/registry/indexes/stored_events.h"
 
 #include <queue>
 

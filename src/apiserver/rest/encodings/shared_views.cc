@@ -1,4 +1,4 @@
-#include "apiserver/rest/shared_views.h"
+#include "apiserver/rest/encodings/shared_views.h"
 
 #include "base/metrics.h"
 #include "base/time/time.h"

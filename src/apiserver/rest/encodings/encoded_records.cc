@@ -1,4 +1,4 @@
-#include "apiserver/rest/encoded_records.h"
+#include "apiserver/rest/encodings/encoded_records.h"
 
 #include "apiserver/protobuf/protobuf.h"
 #include "base/metrics.h"

@@ -1,4 +1,4 @@
-#include "apiserver/registry/service_addresses.h"
+#include "apiserver/registry/indexes/service_addresses.h"
 
 #include <arpa/inet.h>
 

@@ -1,4 +1,4 @@
-// Who holds which address and node port: what is refused, or fails, leaves that as it was.
+// Allocation of addresses and node ports: a refused or failed write leaves it as it was.
 #include "apiserver/registry/test_disk_registry.h"
 
 namespace berth::apiserver::registry {
