@@ -50,7 +50,7 @@ TEST(TrackUpdate, AChangeMovesOwnership) {
   // The same again changes nothing, not even a time.
   Value third = track_update(configmaps(), second, configmap(R"({"a":"2","b":"1","c":"1"})"), "two", "", at(9));
   EXPECT_EQ(third["metadata"]["managedFields"], second["metadata"]["managedFields"]);
-  // What is removed is owned by nobody.
+  // Removed fields have no owner.
   Value fourth = track_update(configmaps(), second, configmap(R"({"a":"2"})"), "two", "", at(9));
   EXPECT_EQ(owners(fourth), (Lines{R"(one Update {"f:data":{}})", R"(two Update {"f:data":{"f:a":{}}})"}));
 }

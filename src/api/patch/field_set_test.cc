@@ -74,7 +74,7 @@ TEST(TypedValue, ComparisonTellsAddedModifiedAndRemoved) {
   EXPECT_EQ(
       text(change.removed),
       R"({"f:metadata":{"f:labels":{"f:b":{}}},"f:spec":{"f:containers":{"k:{\"name\":\"c\"}":{"f:env":{".":{},"k:{\"name\":\"A\"}":{".":{},"f:name":{}}}}}}})");
-  // A struct that Go holds by value is there even where nobody gave it: nothing of it is added with its first content.
+  // A struct that Go holds by value is there even where no client sent it: its first content adds nothing else.
   change = compare(pod(), j(R"({"metadata":{}})"), j(R"({"metadata":{},"status":{"phase":"Running"}})"));
   EXPECT_EQ(text(change.added), R"({"f:status":{"f:phase":{}}})");
   Comparison none = compare(pod(), before, before);

@@ -1,5 +1,5 @@
 #pragma once
-// The four kinds of patch, and who owns which field. Pure functions over values.
+// The four kinds of patch, and ownership of fields. Pure functions over values.
 
 #include <string>
 #include <string_view>
@@ -21,9 +21,9 @@ Result<Value> apply_strategic_patch(const schema::Type& type, const Value& objec
 
 // --- Managed fields (metadata.managedFields) and server-side apply
 
-// After an ordinary write (create, update, patch) by `manager`: who owns what now. `before` is null on create.
-// Only a change moves ownership; time moves only with a change. `subresource`: "" or "status", ...
-// Returns `after` with its metadata.managedFields set.
+// After an ordinary write (create, update, patch) by `manager`: records the ownership of fields. `before` is null on
+// create. Only a change moves ownership; time moves only with a change. `subresource`: "" or "status", ... Returns
+// `after` with its metadata.managedFields set.
 Value track_update(const schema::Kind& kind, const Value& before, Value after, std::string_view manager,
                    std::string_view subresource, Time now);
 

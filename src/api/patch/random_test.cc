@@ -250,7 +250,7 @@ TEST(RandomPatches, ApplyingTwiceIsApplyingOnce) {
         ASSERT_TRUE(again->conflicts.empty());
         ASSERT_EQ(json::encode(again->object), json::encode(live));
       }
-      // Nobody owns what is not there.
+      // Absent fields have no owner.
       auto managers = Managers::decode(live["metadata"]["managedFields"]);
       ASSERT_TRUE(managers.ok());
       const FieldSet there = with_named_fields(root, field_set_of(root, live));

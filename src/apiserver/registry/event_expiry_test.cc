@@ -35,7 +35,7 @@ class HandRuntime final : public Runtime {
   }
   std::uint64_t random() override { return state_ = state_ * 6364136223846793005u + 1442695040888963407u; }
 
-  void step(Duration by) { step_ += by; }  // somebody sets the clock
+  void step(Duration by) { step_ += by; }  // sets the wall clock
   void settle() {
     while (!posted_.empty()) {
       std::vector<Task> round = std::move(posted_);
@@ -176,7 +176,7 @@ TEST_F(EventExpiry, AfterARestartTheirOwnTimesTell) {
   EXPECT_EQ(left(), 0u);
 }
 
-// Who floods its namespace with Events pushes out none of another's.
+// A flood of Events in one namespace deletes none of another.
 TEST_F(EventExpiry, ThereAreNoMoreThanSoMany) {
   Config config;
   config.most_events = 100;

@@ -128,7 +128,7 @@ TEST_F(QuotaTest, QuotasThatNobodyHasCountedYet) {
             "403 configmaps \"c\" is forbidden: status unknown for quota: half, resources: configmaps");
   EXPECT_EQ(outcome(create(kSecrets, R"({"metadata":{"name":"s"}})")), "ok");
   EXPECT_EQ(used("half"), R"({"secrets":"1"})");
-  // Before the controller has accepted its bounds, a quota binds nobody.
+  // Before the controller has accepted its bounds, a quota refuses nothing.
   ASSERT_TRUE(
       create(kResourceQuotas,
              R"({"metadata":{"name":"new"},"spec":{"hard":{"services":"0"}},"status":{"hard":{"services":"0"}}})")

@@ -144,7 +144,7 @@ std::string continue_from_now(const std::string& token);
 // A review (SubjectAccessReview, ...): decoded and checked like an object that is stored.
 Result<Value> decode_review(const Call& call, Value object, std::vector<std::string>& warnings);
 
-// A Client in the server's own process. `user`: whom its calls are authorized and recorded as (system:masters).
+// A Client in the server's own process. `user`: of its calls (system:masters).
 std::unique_ptr<client::Client> make_direct_client(Registry& registry, User user);
 
 }  // namespace berth::apiserver::registry

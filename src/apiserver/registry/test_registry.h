@@ -26,7 +26,7 @@ class RegistryFixture : public ::testing::Test {
     while (!ready) loop_.run_once(1s);
   }
 
-  // By somebody who may do everything. `ns` counts for namespaced kinds.
+  // As system:masters. `ns` is ignored for cluster-scoped kinds.
   static Call call(const api::Resource& resource, std::string name = "", std::string subresource = "",
                    std::string ns = "default") {
     Call c;

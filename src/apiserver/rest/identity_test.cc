@@ -1,4 +1,4 @@
-// Who asks, what they may do, and that nobody's body is read before that is known.
+// Authentication and authorization, and that no body is read before them.
 #include "apiserver/rest/test_server.h"
 #include "base/text.h"
 
@@ -74,7 +74,7 @@ TEST_F(IdentityTest, OnlyAdministratorsImpersonate) {
       R"(users "eve" is forbidden: User "joe" cannot impersonate resource "users" in API group "" at the cluster scope)");
 }
 
-// Other schemes say nothing, so their user is nobody; a bearer token must be known.
+// Other schemes are ignored, so their user is anonymous; a bearer token must be known.
 TEST_F(IdentityTest, AuthorizationHeaders) {
   auto status = [this](std::string value) {
     return server_.ask_from_outside("GET", "/api/v1/pods", "", {{"authorization", std::move(value)}}).status;
@@ -203,7 +203,7 @@ TEST_F(IdentityTest, WhoMayNotAskIsToldBeforeTheBody) {
   EXPECT_NE(answer_to("Authorization: Bearer nope\r\n").find("HTTP/1.1 401 "), std::string::npos);
   EXPECT_NE(answer_to("Authorization: Bearer joe-token\r\n").find("User \\\"joe\\\" cannot create resource"),
             std::string::npos);
-  // Who may is waited for.
+  // The body of an authorized request is waited for.
   http::testing::RawSocket socket(server_.address());
   const std::string body = R"({"metadata":{"name":"slow"}})";
   socket.send(

@@ -53,7 +53,7 @@ TEST_F(MetricsTest, OfNodes) {
 TEST_F(MetricsTest, OfPods) {
   Value list = get("/namespaces/default/pods?labelSelector=app%3Dweb");
   EXPECT_EQ(list["kind"].as_string(), "PodMetricsList");
-  ASSERT_EQ(list["items"].size(), 1u);  // of the others nobody knows anything
+  ASSERT_EQ(list["items"].size(), 1u);  // the others are not measured
   const Value& item = list["items"][0];
   EXPECT_EQ(item["metadata"]["namespace"].as_string(), "default");
   EXPECT_EQ(item["containers"][1]["usage"]["cpu"].as_string(), "500n");

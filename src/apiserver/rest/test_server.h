@@ -105,7 +105,7 @@ class TestServer {
   Answered ask(std::string method, std::string target, std::string body = "", http::Headers headers = {}) {
     return send(*admin_, std::move(method), std::move(target), std::move(body), std::move(headers));
   }
-  // Over TCP: nobody, unless the headers say otherwise.
+  // Over TCP: anonymous, unless the headers authenticate.
   Answered ask_from_outside(std::string method, std::string target, std::string body = "", http::Headers headers = {}) {
     return send(*anonymous_, std::move(method), std::move(target), std::move(body), std::move(headers));
   }

@@ -82,7 +82,7 @@ TEST_F(WatchTest, AWebSocketIsJsonWhateverIsAccepted) {
   EXPECT_EQ((*event)["object"]["metadata"]["name"].as_string(), "a");
 }
 
-// Who offers to go on in another protocol than WebSocket is answered as one that offers nothing.
+// An Upgrade to another protocol than WebSocket is ignored.
 TEST_F(WatchTest, AnotherUpgradeChangesNothing) {
   server_.create(kConfigMaps, config_map("a"));
   for (const char* protocol : {"h2c", "SPDY/3.1"}) {

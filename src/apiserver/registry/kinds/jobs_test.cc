@@ -42,7 +42,7 @@ TEST_F(JobsTest, KnowTheirPodsByTheirIdentity) {
   EXPECT_EQ(made["metadata"]["generation"].as_int(), 1);
   EXPECT_EQ(made["status"], Value::object());
   EXPECT_EQ(made["spec"]["backoffLimit"].as_int(), 6);
-  // What the server added belongs to nobody.
+  // Fields that the server added have no owner.
   const std::string fields = json::encode(made["metadata"]["managedFields"]);
   EXPECT_NE(fields.find("f:backoffLimit"), std::string::npos);
   EXPECT_EQ(fields.find("f:selector"), std::string::npos);

@@ -26,7 +26,7 @@ TEST_F(WorkloadsTest, DaemonSetsCountTheirTemplates) {
   set = patch(c, R"({"spec":{"template":{"metadata":{"labels":{"x":"y"}}}}})");
   EXPECT_EQ(api::annotation_of(set, kCount), "2");
   EXPECT_EQ(set["metadata"]["generation"].as_int(), 3);
-  // The count is the server's: whoever writes another number, or none, changes nothing.
+  // The count is the server's: a client that writes another number, or none, changes nothing.
   const std::string version(api::resource_version_of(set));
   EXPECT_EQ(api::annotation_of(
                 patch(c, R"({"metadata":{"annotations":{"deprecated.daemonset.template.generation":"7"}}})"), kCount),
