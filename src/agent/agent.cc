@@ -173,50 +173,10 @@ struct Agent::State : std::enable_shared_from_this<State> {
     });
   }
 
-  // The API's pods and what is on this node meet for the first time.
+  // Compares the API's pods with what is on this node, once: each pod of either gets its worker.
   void take_over() {
-    const ContainerEnds ends = read_container_ends(core->config.ends());
-    std::set<std::string> known;
-    std::vector<std::pair<Value, PodRecord>> present;
-    for (const Value& pod : pod_informer->list()) {
-      std::string uid(api::uid_of(pod));
-      known.insert(uid);
-      auto record = records.extract(uid);
-      const bool begun = !record.empty();
-      present.emplace_back(qualified(pod), begun ? std::move(record.mapped()) : PodRecord{});
-    }
-    // What is left of pods that are gone is taken away in the order in which any pod is.
-    for (const auto& [uid, record] : records) known.insert(uid);
-    find_strays(known);
-    for (auto& [uid, record] : records) {
-      known.insert(uid);
-      Value pod = pod_of_record(record);
-      add_worker(std::move(pod), record, true);
-    }
-    for (auto& [pod, record] : present) {
-      const api::Name name = api::name_key(pod);
-      const bool begun = !record.uid.empty();
-      if (!begun && by_name.contains(name)) {
-        waiting[name] = pod;  // for the one of this name that is still to go
-        continue;
-      }
-      if (begun && !record.ip.empty() && !uses_host_network(pod)) {
-        if (Status kept = core->services.network.keep(record.uid, record.ip); !kept.ok())
-          log_warning("agent", "cannot record the address of a pod",
-                      {{"pod", record.uid}, {"error", kept.error().message}});
-      }
-      add_worker(pod, begun ? std::move(record) : record_from_status(pod, runtime.now(), ends), false);
-    }
-    records.clear();
-    for (const auto& status : found) {
-      auto worker = workers.find(status.pod_uid);
-      // Its state now: it may have ended since it was found.
-      auto now = core->services.containers.status(status.id);
-      if (worker == workers.end() || !worker->second->adopt(now ? *now : status)) {
-        core->services.containers.remove_container(status.id, [](Status) {});
-      }
-    }
-    found.clear();
+    const std::set<std::string> known = add_first_workers();
+    adopt_containers();
     // Addresses of pods that exist are kept, also across a restart of the machine.
     if (auto freed = core->services.network.recover({known.begin(), known.end()}); !freed.ok()) {
       log_warning("agent", "cannot free the addresses of pods that are gone", {{"error", freed.error().message}});
@@ -235,6 +195,58 @@ struct Agent::State : std::enable_shared_from_this<State> {
     });
     collect_garbage();
     maybe_ready();
+  }
+
+  // Returns the uids of all pods that have a worker, or will have one.
+  std::set<std::string> add_first_workers() {
+    const ContainerEnds ends = read_container_ends(core->config.ends());
+    std::set<std::string> known;
+    std::vector<std::pair<Value, PodRecord>> present;
+    for (const Value& pod : pod_informer->list()) {
+      std::string uid(api::uid_of(pod));
+      known.insert(uid);
+      auto record = records.extract(uid);
+      present.emplace_back(qualified(pod), record.empty() ? PodRecord{} : std::move(record.mapped()));
+    }
+    // What is left of pods that are gone is removed in the order in which any pod is.
+    for (const auto& [uid, record] : records) known.insert(uid);
+    find_strays(known);
+    for (auto& [uid, record] : records) {
+      known.insert(uid);
+      Value pod = pod_of_record(record);
+      add_worker(std::move(pod), record, true);
+    }
+    for (auto& [pod, record] : present) add_present_worker(pod, std::move(record), ends);
+    records.clear();
+    return known;
+  }
+
+  // `record`: without a uid if the pod was not begun on this node.
+  void add_present_worker(const Value& pod, PodRecord record, const ContainerEnds& ends) {
+    const api::Name name = api::name_key(pod);
+    const bool begun = !record.uid.empty();
+    if (!begun && by_name.contains(name)) {
+      waiting[name] = pod;  // for the end of an earlier pod of this name
+      return;
+    }
+    if (begun && !record.ip.empty() && !uses_host_network(pod)) {
+      if (Status kept = core->services.network.keep(record.uid, record.ip); !kept.ok())
+        log_warning("agent", "cannot record the address of a pod",
+                    {{"pod", record.uid}, {"error", kept.error().message}});
+    }
+    add_worker(pod, begun ? std::move(record) : record_from_status(pod, runtime.now(), ends), false);
+  }
+
+  void adopt_containers() {
+    for (const auto& status : found) {
+      auto worker = workers.find(status.pod_uid);
+      // Its state now: it may have ended since it was found.
+      auto now = core->services.containers.status(status.id);
+      if (worker == workers.end() || !worker->second->adopt(now ? *now : status)) {
+        core->services.containers.remove_container(status.id, [](Status) {});
+      }
+    }
+    found.clear();
   }
 
   // What has been prepared already first, then the oldest: those that are new here find the room that the others leave.

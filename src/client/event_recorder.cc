@@ -95,6 +95,8 @@ struct EventRecorder::Impl : std::enable_shared_from_this<EventRecorder::Impl> {
 
   void event(const Value& about, std::string_view type, std::string_view reason, std::string_view message,
              std::string_view field_path);
+  // `reference`: to the object it is about.
+  Value new_event(const Value& reference, std::string_view type, std::string_view reason, const std::string& message);
   bool allowed(const std::string& key);
   std::string unique_suffix();
   void write(std::shared_ptr<Stored> entry);
@@ -131,6 +133,29 @@ std::string EventRecorder::Impl::unique_suffix() {
   return hex(static_cast<std::uint64_t>(last_stamp));
 }
 
+Value EventRecorder::Impl::new_event(const Value& reference, std::string_view type, std::string_view reason,
+                                     const std::string& message) {
+  const std::string stamp = format_time(runtime.now());
+  Value out = Value::object({
+      {"apiVersion", "v1"},
+      {"kind", "Event"},
+      {"metadata", Value::object({{"name", reference["name"].str() + "." + unique_suffix()},
+                                  {"namespace", reference["namespace"].str("default")}})},
+      {"involvedObject", reference},
+      {"reason", reason},
+      {"message", message},
+      {"source", Value::object({{"component", component}})},
+      {"firstTimestamp", stamp},
+      {"lastTimestamp", stamp},
+      {"count", 1},
+      {"type", type},
+      {"reportingComponent", component},
+      {"reportingInstance", host},
+  });
+  if (!host.empty()) out.mut("source").set("host", host);
+  return out;
+}
+
 void EventRecorder::Impl::event(const Value& about, std::string_view type, std::string_view reason,
                                 std::string_view message, std::string_view field_path) {
   Value reference = Value::object();
@@ -164,31 +189,15 @@ void EventRecorder::Impl::event(const Value& about, std::string_view type, std::
   }
   if (!allowed(about_key)) return;
 
-  const std::string stamp = format_time(runtime.now());
   auto& entry = stored[key];
   if (!entry) {
-    const std::string ns(api::namespace_of(about));
     entry = std::make_shared<Stored>();
-    entry->object = Value::object({
-        {"apiVersion", "v1"},
-        {"kind", "Event"},
-        {"metadata", Value::object({{"name", std::string(api::name_of(about)) + "." + unique_suffix()},
-                                    {"namespace", ns.empty() ? "default" : ns}})},
-        {"involvedObject", reference},
-        {"reason", reason},
-        {"message", text},
-        {"source", Value::object({{"component", component}})},
-        {"firstTimestamp", stamp},
-        {"lastTimestamp", stamp},
-        {"count", 1},
-        {"type", type},
-        {"reportingComponent", component},
-        {"reportingInstance", host},
-    });
-    if (!host.empty()) entry->object.mut("source").set("host", host);
+    entry->object = new_event(reference, type, reason, text);
   } else {
     Value& object = entry->object;
-    object.set("count", object["count"].as_int() + 1).set("lastTimestamp", stamp).set("message", text);
+    object.set("count", object["count"].as_int() + 1)
+        .set("lastTimestamp", format_time(runtime.now()))
+        .set("message", text);
   }
   if (entry->writing) {
     entry->dirty = true;

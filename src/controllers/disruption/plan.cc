@@ -117,6 +117,86 @@ Value pending_disruptions(const BudgetView& view, Time now, Plan& plan) {
   return out;
 }
 
+// The change of a budget's status by this plan, field by field.
+class StatusChange {
+ public:
+  StatusChange(const BudgetView& view, Time now, Plan& plan)
+      : budget_(view.budget), old_(view.budget["status"]), now_(now), plan_(plan), conditions_(old_["conditions"]) {}
+
+  void set_counts(const BudgetView& view, const ExpectedPods& expected, int healthy, int allowed) {
+    const std::pair<const char*, int> numbers[] = {{"currentHealthy", healthy},
+                                                   {"desiredHealthy", expected.healthy},
+                                                   {"expectedPods", expected.pods},
+                                                   {"disruptionsAllowed", allowed}};
+    for (const auto& [field, value] : numbers) {
+      if (!old_[field].is_int() || old_[field].as_int() != value) change_.set(field, value);
+    }
+    const std::int64_t generation = budget_["metadata"]["generation"].as_int();
+    if (old_["observedGeneration"].as_int() != generation) change_.set("observedGeneration", generation);
+    set_allowed(allowed > 0 ? "True" : "False", allowed > 0 ? "SufficientPods" : "InsufficientPods", "");
+    set_observed_generation(generation);
+    if (change_.empty()) return;
+    if (view.pods.empty()) plan_.event(budget_, kNormal, "NoPods", "No matching pods found");
+    if (expected.unmanaged) {
+      plan_.event(
+          budget_, kWarning, "UnmanagedPods",
+          "Pods selected by this PodDisruptionBudget (selector: " + format_selector(budget_["spec"]["selector"]) +
+              ") were found to be unmanaged. As a result, the status of the PDB cannot be calculated correctly, which may result in undefined "
+              "behavior. To account for these pods please set \".spec.minAvailable\" field of the PDB to an integer value.");
+    }
+  }
+
+  void set_problem(const std::string& problem) {
+    if (old_["disruptionsAllowed"].as_int() != 0) change_.set("disruptionsAllowed", 0);
+    set_allowed("False", "SyncFailed", problem);
+    if (conditions_changed_) {
+      plan_.event(budget_, kWarning, "CalculateExpectedPodCountFailed",
+                  "Failed to calculate the number of expected pods: " + problem);
+    }
+    // If counting failed, leave observedGeneration unchanged.
+    set_observed_generation(old_["observedGeneration"].as_int());
+  }
+
+  void set_disrupted_pods(const Value& leaving) {
+    const Value& stored = old_["disruptedPods"];
+    if (stored.size() == leaving.size() && (leaving.empty() || stored == leaving)) return;
+    // A merge patch removes a field by setting it to null.
+    Value merged = leaving;
+    for (const auto& [name, at] : stored.entries()) {
+      if (!leaving.contains(name)) merged.set(name, nullptr);
+    }
+    change_.set("disruptedPods", std::move(merged));
+  }
+
+  // Call last.
+  void add_to_plan() {
+    if (conditions_changed_) change_.set("conditions", conditions_);
+    if (change_.empty()) return;
+    // With resourceVersion: an eviction counted in between must not be overwritten.
+    plan_.add(patch_status(kPodDisruptionBudgets, budget_, Value::object({{"status", std::move(change_)}}), true));
+  }
+
+ private:
+  void set_allowed(const char* status, const char* reason, const std::string& message) {
+    conditions_changed_ = api::set_condition(conditions_, "DisruptionAllowed", status, reason, message, now_);
+  }
+  void set_observed_generation(std::int64_t observed) {
+    for (std::size_t i = 0; i < conditions_.size(); ++i) {
+      if (conditions_[i]["observedGeneration"].as_int() == observed) continue;
+      conditions_.mut(i).set("observedGeneration", observed);
+      conditions_changed_ = true;
+    }
+  }
+
+  const Value& budget_;
+  const Value& old_;
+  const Time now_;
+  Plan& plan_;
+  Value conditions_;
+  Value change_ = Value::object();
+  bool conditions_changed_ = false;
+};
+
 }  // namespace
 
 Plan plan_budget(const BudgetView& view, Time now) {
@@ -134,62 +214,15 @@ Plan plan_budget(const BudgetView& view, Time now) {
   const bool expects_none =
       counts_everything(budget) && !(spec["maxUnavailable"].is_null() && spec["minAvailable"].is_null());
   const bool scale_unknown = expected.pods <= 0 && !expects_none;
-  const int allowed = scale_unknown || !expected.problem.empty() ? 0 : std::max(0, healthy - expected.healthy);
 
-  const Value& old = budget["status"];
-  Value change = Value::object();
-  Value conditions = old["conditions"];
-  const std::int64_t generation = budget["metadata"]["generation"].as_int();
-  bool conditions_changed = false;
+  StatusChange change(view, now, plan);
   if (expected.problem.empty()) {
-    const std::pair<const char*, int> numbers[] = {{"currentHealthy", healthy},
-                                                   {"desiredHealthy", expected.healthy},
-                                                   {"expectedPods", expected.pods},
-                                                   {"disruptionsAllowed", allowed}};
-    for (const auto& [field, value] : numbers) {
-      if (!old[field].is_int() || old[field].as_int() != value) change.set(field, value);
-    }
-    if (old["observedGeneration"].as_int() != generation) change.set("observedGeneration", generation);
-    conditions_changed = api::set_condition(conditions, "DisruptionAllowed", allowed > 0 ? "True" : "False",
-                                            allowed > 0 ? "SufficientPods" : "InsufficientPods", "", now);
-    if (view.pods.empty() && !change.empty()) plan.event(budget, kNormal, "NoPods", "No matching pods found");
-    if (expected.unmanaged && !change.empty()) {
-      plan.event(
-          budget, kWarning, "UnmanagedPods",
-          "Pods selected by this PodDisruptionBudget (selector: " + format_selector(budget["spec"]["selector"]) +
-              ") were found to be unmanaged. As a result, the status of the PDB cannot be calculated correctly, which may result in undefined "
-              "behavior. To account for these pods please set \".spec.minAvailable\" field of the PDB to an integer value.");
-    }
+    change.set_counts(view, expected, healthy, scale_unknown ? 0 : std::max(0, healthy - expected.healthy));
   } else {
-    if (old["disruptionsAllowed"].as_int() != 0) change.set("disruptionsAllowed", 0);
-    conditions_changed =
-        api::set_condition(conditions, "DisruptionAllowed", "False", "SyncFailed", expected.problem, now);
-    if (conditions_changed) {
-      plan.event(budget, kWarning, "CalculateExpectedPodCountFailed",
-                 "Failed to calculate the number of expected pods: " + expected.problem);
-    }
+    change.set_problem(expected.problem);
   }
-  // If counting failed, leave observedGeneration unchanged.
-  const std::int64_t observed = expected.problem.empty() ? generation : old["observedGeneration"].as_int();
-  for (std::size_t i = 0; i < conditions.size(); ++i) {
-    if (conditions[i]["observedGeneration"].as_int() == observed) continue;
-    conditions.mut(i).set("observedGeneration", observed);
-    conditions_changed = true;
-  }
-  if (conditions_changed) change.set("conditions", conditions);
-  const Value& stored = old["disruptedPods"];
-  if (stored.size() != leaving.size() || (!leaving.empty() && stored != leaving)) {
-    // A merge patch removes a field by setting it to null.
-    Value merged = leaving;
-    for (const auto& [name, at] : stored.entries()) {
-      if (!leaving.contains(name)) merged.set(name, nullptr);
-    }
-    change.set("disruptedPods", std::move(merged));
-  }
-  if (!change.empty()) {
-    // With resourceVersion: an eviction counted in between must not be overwritten.
-    plan.add(patch_status(kPodDisruptionBudgets, budget, Value::object({{"status", std::move(change)}}), true));
-  }
+  change.set_disrupted_pods(leaving);
+  change.add_to_plan();
   return plan;
 }
 

@@ -53,6 +53,16 @@ class SlicePlanner {
   }
   std::vector<Group> group_pods(const std::string& family) const;
   Value endpoint_of(const Value& pod, const std::string& address) const;
+  struct RetainedSlice {
+    const Value* slice;
+    std::vector<Value> endpoints;
+  };
+  using EndpointsByUid = std::map<std::string, Value>;
+  static std::vector<RetainedSlice> retained_slices(const Group& group, const std::vector<Value>& slices,
+                                                    EndpointsByUid& waiting);
+  static bool add_endpoint(std::vector<RetainedSlice>& slices, const Value& endpoint);
+  void sync_group(const std::string& family, Group& group, const std::vector<Value>& slices,
+                  std::set<std::string_view>& used, int& total);
   void sync_family(const std::string& family, std::vector<Group>& groups, const std::vector<Value>& slices);
   Value labels() const;
   void write(const Value& slice, const Value& ports, std::vector<Value> endpoints);
@@ -117,68 +127,79 @@ std::vector<Group> SlicePlanner::group_pods(const std::string& family) const {
   return out;
 }
 
+// The slices with the group's ports, each with those of its endpoints that still belong to it, which are taken out of
+// `waiting`.
+std::vector<SlicePlanner::RetainedSlice> SlicePlanner::retained_slices(const Group& group,
+                                                                       const std::vector<Value>& slices,
+                                                                       EndpointsByUid& waiting) {
+  std::vector<RetainedSlice> out;
+  for (const Value& slice : slices) {
+    const Value& have = slice["ports"];
+    if (have != group.ports && !(have.empty() && group.ports.empty())) continue;
+    RetainedSlice one{&slice, {}};
+    for (const Value& endpoint : slice["endpoints"]) {
+      auto found = waiting.find(endpoint["targetRef"]["uid"].str());
+      if (found == waiting.end()) continue;
+      one.endpoints.push_back(std::move(found->second));
+      waiting.erase(found);
+    }
+    out.push_back(std::move(one));
+  }
+  return out;
+}
+
+// Adds the endpoint to the first slice with space.
+bool SlicePlanner::add_endpoint(std::vector<RetainedSlice>& slices, const Value& endpoint) {
+  for (RetainedSlice& one : slices) {
+    if (one.endpoints.size() >= kEndpointsPerSlice) continue;
+    one.endpoints.push_back(endpoint);
+    return true;
+  }
+  return false;
+}
+
+// `total` counts the family's slices with endpoints.
+void SlicePlanner::sync_group(const std::string& family, Group& group, const std::vector<Value>& slices,
+                              std::set<std::string_view>& used, int& total) {
+  EndpointsByUid waiting;
+  std::vector<std::string> order;
+  for (Value& endpoint : group.endpoints) {
+    order.push_back(endpoint["targetRef"]["uid"].str());
+    waiting[order.back()] = endpoint;
+  }
+  std::vector<RetainedSlice> retained = retained_slices(group, slices, waiting);
+  for (const RetainedSlice& one : retained) used.insert(api::name_of(*one.slice));
+  // New endpoints go into the fullest slices with space.
+  std::stable_sort(retained.begin(), retained.end(), [](const RetainedSlice& a, const RetainedSlice& b) {
+    return a.endpoints.size() > b.endpoints.size();
+  });
+  std::vector<Value> rest;
+  for (const std::string& uid : order) {
+    auto found = waiting.find(uid);
+    if (found != waiting.end() && !add_endpoint(retained, found->second)) rest.push_back(found->second);
+  }
+  for (RetainedSlice& one : retained) {
+    if (one.endpoints.empty()) {
+      mark_unused(*one.slice);
+      continue;
+    }
+    ++total;
+    write(*one.slice, group.ports, std::move(one.endpoints));
+  }
+  for (std::size_t at = 0; at < rest.size(); at += kEndpointsPerSlice) {
+    const std::size_t end = std::min(rest.size(), at + kEndpointsPerSlice);
+    to_create_.push_back(NewSlice{family, group.ports,
+                                  std::vector<Value>(rest.begin() + static_cast<std::ptrdiff_t>(at),
+                                                     rest.begin() + static_cast<std::ptrdiff_t>(end)),
+                                  total++});
+  }
+}
+
 void SlicePlanner::sync_family(const std::string& family, std::vector<Group>& groups,
                                const std::vector<Value>& slices) {
   std::set<std::string_view> used;
   int total = 0;
-  for (Group& group : groups) {
-    std::map<std::string, Value> waiting;  // by pod uid
-    std::vector<std::string> order;
-    for (Value& endpoint : group.endpoints) {
-      order.push_back(endpoint["targetRef"]["uid"].str());
-      waiting[order.back()] = endpoint;
-    }
-    struct RetainedSlice {
-      const Value* slice;
-      std::vector<Value> endpoints;
-    };
-    std::vector<RetainedSlice> retained;
-    for (const Value& slice : slices) {
-      const Value& have = slice["ports"];
-      if (have != group.ports && !(have.empty() && group.ports.empty())) continue;
-      used.insert(api::name_of(slice));
-      RetainedSlice one{&slice, {}};
-      for (const Value& endpoint : slice["endpoints"]) {
-        auto found = waiting.find(endpoint["targetRef"]["uid"].str());
-        if (found == waiting.end()) continue;
-        one.endpoints.push_back(std::move(found->second));
-        waiting.erase(found);
-      }
-      retained.push_back(std::move(one));
-    }
-    // New endpoints go into the fullest slices with space.
-    std::stable_sort(retained.begin(), retained.end(), [](const RetainedSlice& a, const RetainedSlice& b) {
-      return a.endpoints.size() > b.endpoints.size();
-    });
-    std::vector<Value> rest;
-    for (const std::string& uid : order) {
-      auto found = waiting.find(uid);
-      if (found == waiting.end()) continue;
-      bool placed = false;
-      for (RetainedSlice& one : retained) {
-        if (one.endpoints.size() >= kEndpointsPerSlice) continue;
-        one.endpoints.push_back(found->second);
-        placed = true;
-        break;
-      }
-      if (!placed) rest.push_back(found->second);
-    }
-    for (RetainedSlice& one : retained) {
-      if (one.endpoints.empty()) {
-        mark_unused(*one.slice);
-        continue;
-      }
-      ++total;
-      write(*one.slice, group.ports, std::move(one.endpoints));
-    }
-    for (std::size_t at = 0; at < rest.size(); at += kEndpointsPerSlice) {
-      const std::size_t end = std::min(rest.size(), at + kEndpointsPerSlice);
-      to_create_.push_back(NewSlice{family, group.ports,
-                                    std::vector<Value>(rest.begin() + static_cast<std::ptrdiff_t>(at),
-                                                       rest.begin() + static_cast<std::ptrdiff_t>(end)),
-                                    total++});
-    }
-  }
+  for (Group& group : groups) sync_group(family, group, slices, used, total);
   // A service without endpoints has one empty slice.
   const bool needs_placeholder = total == 0;
   bool has_placeholder = false;
