@@ -106,7 +106,7 @@ class Cluster {
   Options options_;
   World world_;
   Disk disk_;
-  std::unique_ptr<Server> server_;
+  std::unique_ptr<SimServer> server_;
   Uplink uplink_;
   std::unique_ptr<Truth> truth_;
   Faults no_faults_;

@@ -92,7 +92,7 @@ DiskFaults& Disk::faults() { return state_->faults; }
 const std::set<std::string>& Disk::deleted_at_the_end() const { return state_->deleted_at_the_end; }
 
 std::unique_ptr<store::Store> Disk::open(Lane& lane) {
-  const store::Limits limits;
+  const store::StoreLimits limits;
   auto map = std::make_unique<store::VersionedMap>(limits, false);
   map->set_compacted(state_->compacted);
   for (const EventPtr& row : state_->rows) {

@@ -7,7 +7,7 @@
 namespace berth::sim {
 namespace {
 
-class RealServer final : public Server {
+class RealServer final : public SimServer {
  public:
   RealServer(World& world, Disk& disk)
       : lane_(world.make_lane("server")),
@@ -30,7 +30,7 @@ class RealServer final : public Server {
 
 }  // namespace
 
-std::unique_ptr<Server> start_server(World& world, Disk& disk, Task ready) {
+std::unique_ptr<SimServer> start_server(World& world, Disk& disk, Task ready) {
   auto server = std::make_unique<RealServer>(world, disk);
   server->start(std::move(ready));
   return server;

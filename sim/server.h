@@ -10,9 +10,9 @@
 
 namespace berth::sim {
 
-class Server {
+class SimServer {
  public:
-  virtual ~Server() = default;
+  virtual ~SimServer() = default;
   virtual const std::shared_ptr<Lane>& lane() = 0;
   // A client without faults.
   virtual client::Client& client() = 0;
@@ -21,6 +21,6 @@ class Server {
 };
 
 // `ready` runs on the server's lane when the cluster's initial objects exist.
-std::unique_ptr<Server> start_server(World& world, Disk& disk, Task ready);
+std::unique_ptr<SimServer> start_server(World& world, Disk& disk, Task ready);
 
 }  // namespace berth::sim

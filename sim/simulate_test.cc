@@ -35,7 +35,7 @@ std::uint64_t number(const char* variable, std::uint64_t fallback) {
 // Every fourth history has only faults of the pods themselves.
 HistoryOptions history_of(std::uint64_t seed) { return {.seed = seed, .faults = seed % 4 != 0}; }
 
-void print(std::uint64_t seed, const Outcome& outcome) {
+void print(std::uint64_t seed, const HistoryOutcome& outcome) {
   std::printf("seed %llu: %llu steps, %.0f virtual seconds, %llu changes\n", static_cast<unsigned long long>(seed),
               static_cast<unsigned long long>(outcome.steps), outcome.virtual_seconds,
               static_cast<unsigned long long>(outcome.changes));
@@ -49,12 +49,12 @@ TEST(Simulation, Histories) {
   const Duration start = wall.monotonic();
   std::atomic<std::uint64_t> next{first}, steps{0}, changes{0};
   std::mutex mutex;
-  std::vector<std::pair<std::uint64_t, Outcome>> failed;
+  std::vector<std::pair<std::uint64_t, HistoryOutcome>> failed;
   std::vector<std::thread> threads;
   for (unsigned i = 0; i < std::max(1u, std::thread::hardware_concurrency()); ++i) {
     threads.emplace_back([&] {
       for (std::uint64_t seed; (seed = next++) < first + count;) {
-        Outcome outcome = run_history(history_of(seed));
+        HistoryOutcome outcome = run_history(history_of(seed));
         steps += outcome.steps;
         changes += outcome.changes;
         if (outcome.violations.empty()) continue;
@@ -80,14 +80,14 @@ TEST(Simulation, OneSeed) {
   const std::uint64_t seed = number("BERTH_SIM_SEED", 1);
   HistoryOptions options = history_of(seed);
   options.trace = std::getenv("BERTH_SIM_SEED") != nullptr;
-  const Outcome outcome = run_history(options);
+  const HistoryOutcome outcome = run_history(options);
   print(seed, outcome);
   EXPECT_TRUE(outcome.violations.empty());
 }
 
 TEST(Simulation, TheSameSeedIsTheSameHistory) {
   for (std::uint64_t seed : {3, 4}) {
-    const Outcome a = run_history(history_of(seed)), b = run_history(history_of(seed));
+    const HistoryOutcome a = run_history(history_of(seed)), b = run_history(history_of(seed));
     EXPECT_EQ(a.steps, b.steps);
     EXPECT_EQ(a.changes, b.changes);
     EXPECT_EQ(a.violations, b.violations);

@@ -158,7 +158,7 @@ void Truth::changed(const api::Resource& resource, std::string_view type, const 
       }
     }
   }
-  const Change change{resource, before, after};
+  const ObjectChange change{resource, before, after};
   for (auto& checker : checkers_) checker->on_change(change);
   if (after.is_null()) {
     objects_[resource].erase(name);

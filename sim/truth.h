@@ -14,7 +14,7 @@
 
 namespace berth::sim {
 
-struct Change {
+struct ObjectChange {
   const api::Resource& resource;
   const Value& before;  // null: added
   const Value& after;   // null: deleted
@@ -27,7 +27,7 @@ class Checker {
  public:
   virtual ~Checker() = default;
   virtual std::string name() const = 0;
-  virtual void on_change(const Change& change) {}
+  virtual void on_change(const ObjectChange& change) {}
   // A pod's process started or ended on a node. `pod`: "namespace/name".
   virtual void on_process(const std::string& pod, const std::string& uid, const std::string& node, bool alive) {}
   // All faults are over and nothing was written for a while: the state must equal the desired state.

@@ -35,7 +35,7 @@ class Churn final : public Checker {
   explicit Churn(Truth& truth) : truth_(truth), expected_(truth) {}
   std::string name() const override { return "churn"; }
 
-  void on_change(const Change& change) override {
+  void on_change(const ObjectChange& change) override {
     expected_.on_change(change);
     if (change.resource == kStatefulSets && !change.before.is_null() && !change.after.is_null() &&
         !asks_the_same(change.before, change.after)) {

@@ -21,7 +21,7 @@ class Claims final : public Checker {
   explicit Claims(Truth& truth) : truth_(truth) {}
   std::string name() const override { return "claims"; }
 
-  void on_change(const Change& change) override {
+  void on_change(const ObjectChange& change) override {
     if (change.resource == kStatefulSets) return remember(change);
     if (change.resource != kPersistentVolumeClaims || change.before.is_null()) return;
     const bool starts =
@@ -50,7 +50,7 @@ class Claims final : public Checker {
     Value set;
   };
 
-  void remember(const Change& change) {
+  void remember(const ObjectChange& change) {
     const Value& set = change.after.is_null() ? change.before : change.after;
     PolicyHistory& policy = policies_[api::name_key(set)];
     record(policy);  // the state up to now

@@ -36,7 +36,7 @@ class Disruption final : public Checker {
   explicit Disruption(Truth& truth) : truth_(truth), expected_(truth) {}
   std::string name() const override { return "disruption"; }
 
-  void on_change(const Change& change) override {
+  void on_change(const ObjectChange& change) override {
     expected_.on_change(change);
     if (change.resource == kPodDisruptionBudgets && !change.before.is_null() &&
         change.before["spec"] != change.after["spec"])

@@ -45,7 +45,7 @@ bool ExpectedVersion::has_option(std::string_view annotation) const {
   return api::annotation_of(set, annotation) == "true";
 }
 
-void ExpectedState::on_change(const Change& change) {
+void ExpectedState::on_change(const ObjectChange& change) {
   if (change.resource != kStatefulSets || change.before.is_null() || change.after.is_null()) return;
   if (asks_the_same(change.before, change.after)) return;
   std::vector<EarlierVersion>& earlier = earlier_[std::string(api::uid_of(change.before))];
@@ -82,7 +82,7 @@ bool has_hopeless(const Truth& truth, const Value& set) {
   return false;
 }
 
-bool deletion_started(const Change& change) {
+bool deletion_started(const ObjectChange& change) {
   if (change.before.is_null() || api::is_terminating(change.before)) return false;
   return change.after.is_null() || api::is_terminating(change.after);
 }

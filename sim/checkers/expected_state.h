@@ -33,7 +33,7 @@ class ExpectedState {
  public:
   explicit ExpectedState(Truth& truth) : truth_(truth) {}
   // To be called for every change.
-  void on_change(const Change& change);
+  void on_change(const ObjectChange& change);
   // The set's present version, then those that were current within the slack.
   std::vector<ExpectedVersion> of(const Value& set) const;
   // True if `wrong` holds for all of them.
@@ -60,6 +60,6 @@ int ordinal_of(const Value& pod);
 // True if a pod with the set's name will never be ready, so that the set does not reach its desired state.
 bool has_hopeless(const Truth& truth, const Value& set);
 // True if the change starts a pod's deletion, or deletes it at once.
-bool deletion_started(const Change& change);
+bool deletion_started(const ObjectChange& change);
 
 }  // namespace berth::sim

@@ -25,7 +25,7 @@ class Growth final : public Checker {
   explicit Growth(Truth& truth) : truth_(truth), expected_(truth) {}
   std::string name() const override { return "growth"; }
 
-  void on_change(const Change& change) override {
+  void on_change(const ObjectChange& change) override {
     expected_.on_change(change);
     if (change.resource == kStatefulSets) return remember(change);
     if (change.resource != kPersistentVolumeClaims) return;
@@ -133,7 +133,7 @@ class Growth final : public Checker {
     Duration since;
     bool went_before;  // by the retention policy at that time
   };
-  void remember(const Change& change) {
+  void remember(const ObjectChange& change) {
     const Value& set = change.after.is_null() ? change.before : change.after;
     auto& removed = removed_[api::name_key(set)];
     for (const Value& one : change.after["spec"]["volumeClaimTemplates"]) removed.erase(std::string(api::name_of(one)));

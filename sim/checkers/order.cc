@@ -20,7 +20,7 @@ class Order final : public Checker {
   explicit Order(Truth& truth) : truth_(truth) {}
   std::string name() const override { return "order"; }
 
-  void on_change(const Change& change) override {
+  void on_change(const ObjectChange& change) override {
     if (change.resource == kStatefulSets) return remember(change);
     if (change.resource != kPods) return;
     if (api::is_pod_ready(change.after)) been_ready_.insert(api::name_key(change.after));
@@ -62,7 +62,7 @@ class Order final : public Checker {
     SetSpec set_spec;
     Duration until;
   };
-  void remember(const Change& change) {
+  void remember(const ObjectChange& change) {
     if (change.after.is_null()) {
       std::erase_if(been_ready_, [&](const api::Name& pod) {
         return pod.ns == api::namespace_of(change.before) &&

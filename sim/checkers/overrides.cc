@@ -48,7 +48,7 @@ class Overrides final : public Checker {
   explicit Overrides(Truth& truth) : truth_(truth), expected_(truth) {}
   std::string name() const override { return "overrides"; }
 
-  void on_change(const Change& change) override {
+  void on_change(const ObjectChange& change) override {
     expected_.on_change(change);
     if (change.resource != kPods || !change.before.is_null()) return;
     const Value& pod = change.after;

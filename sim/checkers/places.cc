@@ -13,7 +13,7 @@ class Places final : public Checker {
   explicit Places(Truth& truth) : truth_(truth), expected_(truth) {}
   std::string name() const override { return "places"; }
 
-  void on_change(const Change& change) override {
+  void on_change(const ObjectChange& change) override {
     expected_.on_change(change);
     if (change.resource != kPods || !change.before.is_null()) return;
     const Value& set = owner_of(truth_, change.after);

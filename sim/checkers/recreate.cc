@@ -12,7 +12,7 @@ class Recreate final : public Checker {
   explicit Recreate(Truth& truth) : truth_(truth), expected_(truth) {}
   std::string name() const override { return "recreate"; }
 
-  void on_change(const Change& change) override {
+  void on_change(const ObjectChange& change) override {
     expected_.on_change(change);
     if (change.resource != kPods || !change.before.is_null()) return;
     const Value& set = owner_of(truth_, change.after);

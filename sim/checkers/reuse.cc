@@ -17,7 +17,7 @@ class Reuse final : public Checker {
   explicit Reuse(Truth& truth) : truth_(truth) {}
   std::string name() const override { return "reuse"; }
 
-  void on_change(const Change& change) override {
+  void on_change(const ObjectChange& change) override {
     if (change.resource == kPersistentVolumeClaims) {
       if (change.before.is_null() || change.after.is_null()) return;
       const std::string_view had = api::annotation_of(change.before, kUsedByAnnotation),

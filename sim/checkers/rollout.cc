@@ -20,7 +20,7 @@ const Value& set_of(const Truth& truth, const Value& pod) {
   return alive && api::is_controlled_by(pod, api::uid_of(set)) ? set : none;
 }
 
-bool termination_started(const Change& change) {
+bool termination_started(const ObjectChange& change) {
   return !change.before.is_null() && !change.after.is_null() && !api::is_terminating(change.before) &&
          api::is_terminating(change.after);
 }
@@ -34,7 +34,7 @@ class Budget final : public Checker {
   explicit Budget(Truth& truth) : truth_(truth) {}
   std::string name() const override { return "budget"; }
 
-  void on_change(const Change& change) override {
+  void on_change(const ObjectChange& change) override {
     if (change.resource == kStatefulSets) return remember(change);
     if (change.resource != kPods || change.before.is_null()) return;
     const Value& set = set_of(truth_, change.before);
@@ -73,7 +73,7 @@ class Budget final : public Checker {
     Duration until;
   };
   Duration long_ago() const { return truth_.world().elapsed() - truth_.slack(); }
-  void remember(const Change& change) {
+  void remember(const ObjectChange& change) {
     if (change.before.is_null() || asks_the_same(change.before, change.after)) return;
     std::vector<EarlierSpec>& earlier = earlier_[std::string(api::uid_of(change.before))];
     std::erase_if(earlier, [&](const EarlierSpec& one) { return one.until < long_ago(); });
@@ -95,7 +95,7 @@ class Partition final : public Checker {
   explicit Partition(Truth& truth) : truth_(truth) {}
   std::string name() const override { return "partition"; }
 
-  void on_change(const Change& change) override {
+  void on_change(const ObjectChange& change) override {
     if (change.resource == kStatefulSets) return remember(change);
     if (change.resource != kPods) return;
     const Value& pod = change.after.is_null() ? change.before : change.after;
@@ -120,7 +120,7 @@ class Partition final : public Checker {
   }
 
  private:
-  void remember(const Change& change) {
+  void remember(const ObjectChange& change) {
     for (const char* field : {"currentRevision", "updateRevision"}) {
       if (change.before["status"][field] != change.after["status"][field])
         renamed_[std::string(api::uid_of(change.after))] = truth_.world().elapsed();

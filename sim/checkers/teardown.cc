@@ -19,7 +19,7 @@ class Teardown final : public Checker {
   explicit Teardown(Truth& truth) : truth_(truth) {}
   std::string name() const override { return "teardown"; }
 
-  void on_change(const Change& change) override {
+  void on_change(const ObjectChange& change) override {
     if (change.resource == kStatefulSets) return remember(change);
     if (change.resource == kPods && deletion_started(change) && !truth_.excused(api::uid_of(change.before)))
       judge(change.before);
@@ -33,7 +33,7 @@ class Teardown final : public Checker {
     Duration ending_since = Duration::max();
   };
 
-  void remember(const Change& change) {
+  void remember(const ObjectChange& change) {
     const Value& set = change.after.is_null() ? change.before : change.after;
     SetLife& life = lives_[std::string(api::uid_of(set))];
     const Duration now = truth_.world().elapsed();

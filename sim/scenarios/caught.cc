@@ -30,7 +30,7 @@ bool is_caught(const std::string& checker, HistoryOptions options, const std::st
   for (unsigned i = 0; i < std::max(1u, std::thread::hardware_concurrency()); ++i) {
     threads.emplace_back([&, mine = options]() mutable {
       while (!found && (mine.seed = next.fetch_add(10)) <= kLastSeed) {
-        const Outcome outcome = run_history(mine);
+        const HistoryOutcome outcome = run_history(mine);
         const auto violation = std::find_if(outcome.violations.begin(), outcome.violations.end(), fits);
         if (violation == outcome.violations.end()) continue;
         std::lock_guard lock(mutex);

@@ -38,7 +38,7 @@ class History {
         world_(cluster_.world()),
         actor_(cluster_, big_ ? 50 : 5, options.all_options) {}
 
-  Outcome run() {
+  HistoryOutcome run() {
     cluster_.truth().set_trace(options_.trace);
     cluster_.set_image_behaviours({{"i:never", ImageBehaviour::kNeverReady}, {"i:loop", ImageBehaviour::kCrashLoop}});
     actor_.create_sets(big_ ? 1 : 1 + static_cast<int>(world_.below(long_ ? 3 : 2)));
@@ -63,7 +63,7 @@ class History {
     pass(end + 11s);  // all actions of users are complete by then
     if (!stopped()) heal();
     if (!stopped()) finish();
-    Outcome out;
+    HistoryOutcome out;
     out.violations = cluster_.truth().violations();
     out.steps = world_.steps();
     out.virtual_seconds = std::chrono::duration<double>(world_.elapsed()).count();
@@ -222,6 +222,6 @@ class History {
 
 }  // namespace
 
-Outcome run_history(const HistoryOptions& options) { return History(options).run(); }
+HistoryOutcome run_history(const HistoryOptions& options) { return History(options).run(); }
 
 }  // namespace berth::sim

@@ -10,7 +10,7 @@
 
 namespace berth::sim {
 
-struct Outcome {
+struct HistoryOutcome {
   std::vector<std::string> violations;  // empty: no violation
   std::uint64_t steps = 0;
   double virtual_seconds = 0;
@@ -36,6 +36,6 @@ struct HistoryOptions {
   std::function<std::vector<std::unique_ptr<controllers::Controller>>(client::InformerSet&)> more_controllers = nullptr;
 };
 
-Outcome run_history(const HistoryOptions& options);
+HistoryOutcome run_history(const HistoryOptions& options);
 
 }  // namespace berth::sim

@@ -16,7 +16,7 @@ using Lines = std::vector<std::string>;
 class Recorder final : public Checker {
  public:
   std::string name() const override { return "recorder"; }
-  void on_change(const Change& change) override {
+  void on_change(const ObjectChange& change) override {
     if (change.resource == kStatefulSets) {
       const Value& set = change.after.is_null() ? change.before : change.after;
       const Value& status = set["status"];

@@ -259,9 +259,10 @@ int up(const UpOptions& options) {
   Result<host::ClusterSettings> settings = host::load_settings(*dir);
   if (!settings.ok()) return fail(settings.error());
   const bool server_runs = host::running_daemon(dir->server_pid()).has_value();
-  if (Status taken = apply_options(*dir, options, server_runs, *settings); !taken.ok()) return fail(taken.error());
-  if (Status told = store_accepted_losses(*dir, options.accepted_losses, server_runs); !told.ok())
-    return fail(told.error());
+  if (Status applied = apply_options(*dir, options, server_runs, *settings); !applied.ok())
+    return fail(applied.error());
+  if (Status stored = store_accepted_losses(*dir, options.accepted_losses, server_runs); !stored.ok())
+    return fail(stored.error());
   if (Status saved = host::save_settings(*dir, *settings); !saved.ok()) return fail(saved.error());
   if (Status status = bring_up(*dir, *settings); !status.ok()) return fail(status.error());
   host::allocate_reserve(*dir);
@@ -298,11 +299,11 @@ int down(const DownOptions& options) {
   if (host::running_daemon(dir->agent_pid())) {
     ::unlink(dir->grace().c_str());
     ::unlink(dir->shutdown_progress().c_str());
-    Status told =
+    Status stored =
         options.grace_seconds < 0 ? ok_status() : write_file(dir->grace(), std::to_string(options.grace_seconds));
-    if (!told.ok())
+    if (!stored.ok())
       print_line("each pod gets its own time to end: " +
-                 told.error().message);  // a full disk must not prevent the shutdown
+                 stored.error().message);  // a full disk must not prevent the shutdown
   }
   Status status = stop_pods(*dir, options);
   std::string killed;

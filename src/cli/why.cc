@@ -19,7 +19,7 @@ namespace {
 constexpr Duration kAnswer = 10s;
 
 // Fetches missing objects in rounds; the requests of a round run in parallel.
-class FetchedSource final : public berth::why::Source {
+class FetchedSource final : public berth::why::ObjectSource {
  public:
   FetchedSource(Loop& loop, client::Client& client) : loop_(loop), client_(client) {}
 
@@ -126,7 +126,7 @@ int why(const WhyOptions& options) {
   Loop loop(1);
   std::unique_ptr<client::Client> client = client::make_http_client(loop, access->endpoint, "berth-why", access->token);
   FetchedSource source(loop, *client);
-  Result<berth::why::Report> report = berth::why::explain(*question, source, loop.now());
+  Result<berth::why::WhyReport> report = berth::why::explain(*question, source, loop.now());
   while (!source.complete()) {
     if (Status fetched = source.fetch(); !fetched.ok()) return fail(fetched.error());
     report = berth::why::explain(*question, source, loop.now());

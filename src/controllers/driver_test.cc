@@ -514,7 +514,7 @@ class Touchy final : public Controller {
     return out;
   }
   Plan plan(const std::string& key, Time) override {
-    ++looks[key];
+    ++plans[key];
     Plan plan;
     Value secret = secrets_.get(name_of_key(key));
     if (secret.is_null()) return plan;
@@ -524,7 +524,7 @@ class Touchy final : public Controller {
       plan.add(patch(kSecrets, secret, api::PatchType::kMerge, Value::object({{"touched", secret["data"]}})));
     return plan;
   }
-  std::map<std::string, int> looks;
+  std::map<std::string, int> plans;
 
  private:
   Informer& secrets_;
@@ -548,7 +548,7 @@ struct TouchyTest : DriverTest {
   bool is_touched(std::string_view name) {
     return !api.read(kSecrets, {"default", std::string(name)})["touched"].is_null();
   }
-  int told(std::string_view reason) {
+  int count_events(std::string_view reason) {
     int count = 0;
     for (const Value& event : api.items(kEvents)) count += event["reason"].as_string() == reason ? 1 : 0;
     return count;
@@ -563,21 +563,21 @@ TEST_F(TouchyTest, WhatCannotBeHandledIsSetAsideAndTheOthersGoOn) {
   runtime.advance(100s);
   EXPECT_TRUE(is_touched("c"));
   EXPECT_FALSE(is_touched("a") || is_touched("b"));
-  EXPECT_EQ(touchy->looks["default/a"], 1) << "not again and again";
-  EXPECT_EQ(told("SetAside"), 2);
+  EXPECT_EQ(touchy->plans["default/a"], 1) << "not again and again";
+  EXPECT_EQ(count_events("SetAside"), 2);
   // A status update does not end the pause; a change of the data does.
   Value a = api.read(kSecrets, {"default", "a"});
   a.set("status", 1);
   api.put(kSecrets, a);
   runtime.advance(1s);
-  EXPECT_EQ(touchy->looks["default/a"], 1);
+  EXPECT_EQ(touchy->plans["default/a"], 1);
   put("a", "");
   runtime.advance(1s);
   EXPECT_TRUE(is_touched("a"));
   // After five minutes the key is tried again in any case: the cause may be elsewhere.
-  EXPECT_EQ(touchy->looks["default/b"], 1);
+  EXPECT_EQ(touchy->plans["default/b"], 1);
   runtime.advance(kSetAside);
-  EXPECT_EQ(touchy->looks["default/b"], 2);
+  EXPECT_EQ(touchy->plans["default/b"], 2);
 }
 
 // As a server that crashes while handling: only the kernel cleans up.
@@ -638,7 +638,7 @@ TEST_F(TouchyTest, WhatTheServerDiedOnThreeTimesIsLeftAloneUntilItChanges) {
   runtime.advance(1h);
   EXPECT_TRUE(is_touched("b"));
   EXPECT_FALSE(is_touched("a"));
-  EXPECT_EQ(told("Quarantined"), 1);
+  EXPECT_EQ(count_events("Quarantined"), 1);
   // The quarantine survives an orderly restart; deleted objects are forgotten.
   ASSERT_EQ(HandlingRecord::quarantined_in(directory.path()).size(), 1u);
   EXPECT_EQ(HandlingRecord::quarantined_in(directory.path())[0].key, "default/a");
@@ -660,8 +660,8 @@ TEST_F(TouchyTest, ChangesThatTheServerDiedOnAreNotRead) {
   begin(record.get());
   runtime.advance(1min);
   EXPECT_TRUE(is_touched("b"));
-  EXPECT_EQ(touchy->looks["default/a"], 0);
-  EXPECT_EQ(told("Quarantined"), 1);
+  EXPECT_EQ(touchy->plans["default/a"], 0);
+  EXPECT_EQ(count_events("Quarantined"), 1);
   ASSERT_EQ(record->quarantined("touchy").size(), 1u) << "what is gone is forgotten";
   EXPECT_EQ(record->quarantined("touchy")[0].key, "change of secrets default/a");
   put("a", "", "other");
@@ -742,13 +742,13 @@ TEST_F(DriverTest, WhatIsUndoneAgainAndAgainIsHeldBackAndTold) {
     runtime.advance(1ms);
     if (!map("a").is_null()) api.erase(kConfigMaps, {"default", "a"});
   }
-  int made = 0, told = 0;
+  int made = 0, events = 0;
   for (const std::string& call : api.calls)
     made += call.find("create configmaps") != std::string::npos && call.find("/a") != std::string::npos;
-  for (const Value& event : api.items(kEvents)) told += event["reason"].as_string() == "WritesHeldBack" ? 1 : 0;
+  for (const Value& event : api.items(kEvents)) events += event["reason"].as_string() == "WritesHeldBack" ? 1 : 0;
   EXPECT_GE(made, 1000);
   EXPECT_LE(made, 1000 + 121 * 20);
-  EXPECT_EQ(told, 1);
+  EXPECT_EQ(events, 1);
   // Other keys are not delayed.
   const int before = plans;
   secret("other", 1);
@@ -771,9 +771,9 @@ class Maker final : public Controller {
   }
   Plan plan(const std::string& key, Time) override {
     Plan plan;
-    const int wanted = static_cast<int>(secrets_.get(name_of_key(key))["data"].as_int());
-    plan.members = static_cast<std::size_t>(wanted);
-    for (int i = 0; i < wanted; ++i) {
+    const int members = static_cast<int>(secrets_.get(name_of_key(key))["data"].as_int());
+    plan.members = static_cast<std::size_t>(members);
+    for (int i = 0; i < members; ++i) {
       const std::string name = "m" + std::to_string(i);
       const Value& map = maps_.get("default", name);
       if (map.is_null()) {

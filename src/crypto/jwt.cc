@@ -156,13 +156,13 @@ Result<std::string> verify_token(const std::vector<std::string>& keys_pem, std::
   if (!head_text.ok() || !claims.ok() || !signature.ok()) return bad;
   auto head = json::parse(*head_text);
   if (!head.ok() || !head->is_object()) return bad;
-  std::string_view wanted = (*head)["alg"].as_string();
+  std::string_view named_algorithm = (*head)["alg"].as_string();
   std::string_view name = (*head)["kid"].as_string();
   std::string_view text = token.substr(0, parts[0].size() + 1 + parts[1].size());
   for (const std::string& pem : keys_pem) {
     BERTH_ASSIGN(Pkey key, read_any_key(pem));
     // The key determines the algorithm; tokens with another one are not verified with it.
-    if (wanted != algorithm(key.get())) continue;
+    if (named_algorithm != algorithm(key.get())) continue;
     if (!name.empty() && name != id_of(key.get()) && keys_pem.size() > 1) continue;
     if (signature_good(key.get(), text, *signature)) return std::move(*claims);
   }

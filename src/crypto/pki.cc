@@ -184,10 +184,10 @@ Result<std::string> sign_request(const KeyPair& authority, const std::string& re
   X509_set_issuer_name(c, X509_get_subject_name(issuer.get()));
   BERTH_TRY(add_usage(c, issuer.get(), server, client));
   // Of the requested extensions only alternative names are copied.
-  STACK_OF(X509_EXTENSION)* wanted = X509_REQ_get_extensions(request.get());
-  int at = X509v3_get_ext_by_NID(wanted, NID_subject_alt_name, -1);
-  bool added = at < 0 || X509_add_ext(c, X509v3_get_ext(wanted, at), -1) == 1;
-  sk_X509_EXTENSION_pop_free(wanted, X509_EXTENSION_free);
+  STACK_OF(X509_EXTENSION)* extensions = X509_REQ_get_extensions(request.get());
+  int at = X509v3_get_ext_by_NID(extensions, NID_subject_alt_name, -1);
+  bool added = at < 0 || X509_add_ext(c, X509v3_get_ext(extensions, at), -1) == 1;
+  sk_X509_EXTENSION_pop_free(extensions, X509_EXTENSION_free);
   if (!added) return openssl_error("alternative names");
   return sign_certificate(c, issuer_key.get());
 }

@@ -12,15 +12,15 @@ Result<ClusterSettings> load_settings(const ClusterDir& dir) {
   Result<Value> value = json::parse(*text);
   if (!value.ok()) return value.error().in("reading " + dir.settings());
   settings.api_port = static_cast<int>((*value)["apiPort"].as_int(settings.api_port));
-  auto take = [&](const char* key, std::string& into) { into = (*value)[key].str(into); };
-  take("nodeName", settings.node_name);
-  take("podCIDR", settings.pod_cidr);
-  take("serviceCIDR", settings.service_cidr);
-  take("clusterDomain", settings.cluster_domain);
-  take("apiServiceIP", settings.api_service_ip);
-  take("dnsServiceIP", settings.dns_service_ip);
-  take("nodeIP", settings.node_ip);
-  take("featureGates", settings.feature_gates);
+  auto read_field = [&](const char* key, std::string& into) { into = (*value)[key].str(into); };
+  read_field("nodeName", settings.node_name);
+  read_field("podCIDR", settings.pod_cidr);
+  read_field("serviceCIDR", settings.service_cidr);
+  read_field("clusterDomain", settings.cluster_domain);
+  read_field("apiServiceIP", settings.api_service_ip);
+  read_field("dnsServiceIP", settings.dns_service_ip);
+  read_field("nodeIP", settings.node_ip);
+  read_field("featureGates", settings.feature_gates);
   for (const Value& one : (*value)["allowedUnsafeSysctls"]) settings.allowed_unsafe_sysctls.push_back(one.str());
   return settings;
 }

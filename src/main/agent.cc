@@ -89,8 +89,8 @@ class AgentRole {
     if (signal != SIGUSR1 || shutdown_) return loop_.stop();
     log_info("agent", "ending the pods of this node");
     agent::PodShutdown::Config config{dir_.node() + "/ends.json", dir_.shutdown_progress(), {}, {}};
-    if (Result<std::string> told = read_file(dir_.grace()); told.ok()) {
-      if (Result<long> seconds = parse_int(trim(*told)); seconds.ok() && *seconds >= 0)
+    if (Result<std::string> grace = read_file(dir_.grace()); grace.ok()) {
+      if (Result<long> seconds = parse_int(trim(*grace)); seconds.ok() && *seconds >= 0)
         config.most = std::chrono::seconds(*seconds);
     }
     for (const agent::PodSummary& pod : agent_->pods()) config.pods[pod.uid] = {pod.ns + "/" + pod.name, pod.grace};
@@ -151,7 +151,7 @@ class AgentRole {
   }
 
   Status start_watchers() {
-    net::dns::ServerConfig config;
+    net::dns::DnsServerConfig config;
     config.address = settings_.dns_service_ip;
     if (Result<std::string> resolv = read_file("/etc/resolv.conf"); resolv.ok())
       config.upstreams = net::dns::nameservers_of(*resolv);
@@ -200,7 +200,7 @@ class AgentRole {
   std::unique_ptr<agent::LogFiles> logs_;
   std::unique_ptr<client::Client> client_;
   std::unique_ptr<client::InformerSet> informers_;
-  std::unique_ptr<net::dns::Server> dns_;
+  std::unique_ptr<net::dns::DnsServer> dns_;
   std::unique_ptr<agent::ClusterDns> cluster_dns_;
   std::unique_ptr<agent::VolumeKeeper> keeper_;
   std::unique_ptr<agent::Agent> agent_;

@@ -46,7 +46,7 @@ crypto::CertificateRequest admin_request() {
 // Sets fields of the named entry in one of a kubeconfig's lists; creates the entry if it is missing. Other fields are
 // kept.
 void set_named(Value& config, const char* list, const char* name, const char* field,
-               const std::vector<std::pair<const char*, std::string>>& wanted) {
+               const std::vector<std::pair<const char*, std::string>>& fields) {
   if (!config[list].is_array()) config.set(list, Value::array());
   Value& entries = config.mut(list);
   std::size_t at = 0;
@@ -54,7 +54,7 @@ void set_named(Value& config, const char* list, const char* name, const char* fi
   if (at == entries.size()) entries.push(Value::object({{"name", name}}));
   Value& entry = entries.mut(at);
   if (!entry[field].is_object()) entry.set(field, Value::object());
-  for (const auto& [key, value] : wanted) entry.mut(field).set(key, value);
+  for (const auto& [key, value] : fields) entry.mut(field).set(key, value);
 }
 
 }  // namespace

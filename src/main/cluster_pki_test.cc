@@ -144,9 +144,9 @@ TEST_F(ClusterPkiTest, ACertificateForOtherAddressesIsMadeAnew) {
   EXPECT_EQ(pki_->serving().certificate_pem, on_disk("apiserver"));
   EXPECT_EQ(on_disk("admin"), first_admin);
   EXPECT_TRUE(server_->replace_certificate(pki_->serving()).ok());
-  crypto::CertificateRequest wanted;
-  wanted.addresses = {"127.0.0.1", "10.244.7.1"};
-  EXPECT_TRUE(crypto::names_all(presented(), wanted));
+  crypto::CertificateRequest request;
+  request.addresses = {"127.0.0.1", "10.244.7.1"};
+  EXPECT_TRUE(crypto::names_all(presented(), request));
 }
 
 TEST_F(ClusterPkiTest, AKubeconfigKeepsWhatItsUserHasChanged) {
@@ -168,12 +168,12 @@ TEST_F(ClusterPkiTest, AKubeconfigKeepsWhatItsUserHasChanged) {
 
 // Missing entries are added, and an unreadable file is replaced.
 TEST_F(ClusterPkiTest, AKubeconfigIsMendedWhereItIsDamaged) {
-  const std::string path = dir_.kubeconfig(), whole = read_file(path).value();
+  const std::string path = dir_.kubeconfig(), original = read_file(path).value();
   for (const char* damaged : {"", "[]", "'x'", "clusters: 7", "clusters: [1, {name: berth}, {name: 5}]\nusers: {a: b}",
                               "\tno yaml: [", "contexts:\n- name: berth\n  context: 3\n"}) {
     ASSERT_TRUE(write_file(path, damaged, 0600).ok());
     open();
-    const Value config = yaml::parse(read_file(path).value()).value(), made = yaml::parse(whole).value();
+    const Value config = yaml::parse(read_file(path).value()).value(), made = yaml::parse(original).value();
     for (const char* list : {"clusters", "users", "contexts"}) {
       bool found = false;
       for (const Value& entry : config[list]) found = found || entry == made[list][0];

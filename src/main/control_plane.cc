@@ -27,8 +27,8 @@ std::vector<controllers::DeletableKind> collected_kinds() {
   for (const api::schema::Kind* kind : api::schema::builtin().kinds()) {
     // Autoscalers have two versions; one of them is enough.
     if (kind->kind == "HorizontalPodAutoscaler" && kind->version == "v1") continue;
-    bool whole = kind->has_verb("list") && kind->has_verb("watch") && kind->has_verb("delete");
-    if (whole && kind->kind != "Event") out.push_back({kind->resource(), kind->kind, kind->namespaced});
+    bool collectable = kind->has_verb("list") && kind->has_verb("watch") && kind->has_verb("delete");
+    if (collectable && kind->kind != "Event") out.push_back({kind->resource(), kind->kind, kind->namespaced});
   }
   return out;
 }

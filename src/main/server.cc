@@ -114,12 +114,13 @@ class ServerRole {
         (host::node_space_exists(dir_) ? settings_.node_ip : "127.0.0.1") + ":" + std::to_string(settings_.api_port);
     BERTH_ASSIGN(static_tokens_, apiserver::rest::read_static_tokens(dir_.pki() + "/tokens.csv"));
     config.audiences = {kIssuer};
-    config.authenticate_token = [this, own = config.audiences](
-                                    std::string_view token,
-                                    const std::vector<std::string>& wanted) -> Result<apiserver::rest::TokenHolder> {
+    config.authenticate_token =
+        [this, own = config.audiences](
+            std::string_view token,
+            const std::vector<std::string>& accepted_audiences) -> Result<apiserver::rest::TokenHolder> {
       if (auto known = static_tokens_.find(std::string(token)); known != static_tokens_.end())
-        return apiserver::rest::static_holder(known->second, own, wanted);
-      return authenticate_service_account({pki_->token_key_pem(), kIssuer, own}, *registry_, token, wanted,
+        return apiserver::rest::static_holder(known->second, own, accepted_audiences);
+      return authenticate_service_account({pki_->token_key_pem(), kIssuer, own}, *registry_, token, accepted_audiences,
                                           loop_.now());
     };
     config.node_endpoint = [this](std::string_view node) -> Result<http::Endpoint> {

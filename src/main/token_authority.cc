@@ -156,7 +156,8 @@ Result<std::string> sign_secret_token(const std::string& key_pem, const Value& a
 Result<apiserver::rest::TokenHolder> authenticate_service_account(const TokenCheck& check,
                                                                   apiserver::registry::Registry& registry,
                                                                   std::string_view token,
-                                                                  const std::vector<std::string>& wanted, Time now) {
+                                                                  const std::vector<std::string>& accepted_audiences,
+                                                                  Time now) {
   Result<std::string> text = crypto::verify_token({check.key_pem}, token);
   if (!text.ok()) return refused("");
   Result<Value> claims = json::parse(*text);
@@ -167,10 +168,12 @@ Result<apiserver::rest::TokenHolder> authenticate_service_account(const TokenChe
   if (audiences.empty()) audiences = check.audiences;
   apiserver::rest::TokenHolder holder;
   for (const std::string& audience : audiences) {
-    if (std::find(wanted.begin(), wanted.end(), audience) != wanted.end()) holder.audiences.push_back(audience);
+    if (std::find(accepted_audiences.begin(), accepted_audiences.end(), audience) != accepted_audiences.end())
+      holder.audiences.push_back(audience);
   }
   if (holder.audiences.empty()) {
-    return refused("token audiences " + go_list(audiences) + " is invalid for the target audiences " + go_list(wanted));
+    return refused("token audiences " + go_list(audiences) + " is invalid for the target audiences " +
+                   go_list(accepted_audiences));
   }
   const TokenChecker checker(registry, *claims, now);
   if (legacy) {

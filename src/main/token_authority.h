@@ -24,12 +24,13 @@ struct TokenCheck {
   std::vector<std::string> audiences;  // the API's own: of tokens without an audience
 };
 
-// The user of the token for one of the `wanted` audiences. kUnauthorized: not a token of this cluster (with an empty
+// The user of the token for one of `accepted_audiences`. kUnauthorized: not a token of this cluster (with an empty
 // message), or one for other audiences, expired, not valid yet, or bound to an account, pod, secret or node that is
 // gone or has another uid; the message is upstream's.
 Result<apiserver::rest::TokenHolder> authenticate_service_account(const TokenCheck& check,
                                                                   apiserver::registry::Registry& registry,
                                                                   std::string_view token,
-                                                                  const std::vector<std::string>& wanted, Time now);
+                                                                  const std::vector<std::string>& accepted_audiences,
+                                                                  Time now);
 
 }  // namespace berth

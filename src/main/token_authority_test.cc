@@ -61,13 +61,15 @@ class TokenTest : public apiserver::registry::RegistryFixture {
   static Value claims(const std::string& token) {
     return json::parse(base64url_decode(split(token, '.')[1]).value()).value();
   }
-  Result<apiserver::rest::TokenHolder> who(const std::string& token, const std::vector<std::string>& wanted = {kIssuer},
-                                           Duration later = 0s) {
-    return authenticate_service_account(check_, *registry_, token, wanted, loop_.now() + later);
+  Result<apiserver::rest::TokenHolder> authenticate(const std::string& token,
+                                                    const std::vector<std::string>& accepted_audiences = {kIssuer},
+                                                    Duration later = 0s) {
+    return authenticate_service_account(check_, *registry_, token, accepted_audiences, loop_.now() + later);
   }
   // The user name, or the error.
-  std::string name(const std::string& token, const std::vector<std::string>& wanted = {kIssuer}, Duration later = 0s) {
-    Result<apiserver::rest::TokenHolder> holder = who(token, wanted, later);
+  std::string name(const std::string& token, const std::vector<std::string>& accepted_audiences = {kIssuer},
+                   Duration later = 0s) {
+    Result<apiserver::rest::TokenHolder> holder = authenticate(token, accepted_audiences, later);
     return holder.ok() ? holder->user.name : "!" + holder.error().message;
   }
 
@@ -83,7 +85,7 @@ TEST_F(TokenTest, AudiencesAreChecked) {
       name(other),
       R"(!token audiences ["vault.example.com" "b"] is invalid for the target audiences ["https://kubernetes.default.svc.cluster.local"])");
   EXPECT_EQ(name(other, {"x", "b"}), kRobot);
-  EXPECT_EQ(who(other, {"x", "b"})->audiences, std::vector<std::string>{"b"});
+  EXPECT_EQ(authenticate(other, {"x", "b"})->audiences, std::vector<std::string>{"b"});
   EXPECT_EQ(name("nope"), "!");
   const std::string forged =
       sign_service_account_token(crypto::make_private_key(crypto::KeyKind::kEcdsa).value(), claims(token("{}")))
@@ -99,7 +101,7 @@ TEST_F(TokenTest, ClaimsAndUsersSayWhatTheTokenIsBoundTo) {
   const std::string bound = token(R"({"boundObjectRef":{"kind":"Pod","apiVersion":"v1","name":"p"}})");
   EXPECT_EQ(claims(bound)["kubernetes.io"]["node"]["name"].as_string(), "n3");
   EXPECT_TRUE(claims(bound)["kubernetes.io"]["warnafter"].is_null());
-  Result<apiserver::rest::TokenHolder> holder = who(bound);
+  Result<apiserver::rest::TokenHolder> holder = authenticate(bound);
   ASSERT_TRUE(holder.ok());
   EXPECT_FALSE(holder->user.uid.empty());
   EXPECT_EQ(holder->user.groups,

@@ -2,7 +2,7 @@
 
 namespace berth::net {
 
-Result<std::uint32_t> AddressPool::take(const std::string& owner) {
+Result<std::uint32_t> AddressPool::allocate(const std::string& owner) {
   if (auto found = leases_.find(owner); found != leases_.end()) return found->second;
   if (last() >= first()) {
     std::uint32_t size = last() - first() + 1;

@@ -17,7 +17,7 @@ class AddressPool {
   explicit AddressPool(Cidr range) : range_(range), next_(first()) {}
 
   // Returns the owner's address if it has one. A freed address is reused as late as possible: the search is circular.
-  Result<std::uint32_t> take(const std::string& owner);
+  Result<std::uint32_t> allocate(const std::string& owner);
   bool release(const std::string& owner);  // returns whether it had an address
   // Assigns the address to this owner; if another one had it, stores that owner in `before`. False if the address is
   // outside the range.

@@ -40,8 +40,8 @@ Status LeaseFile::load(AddressPool& pool) {
         if (address == ip) leases.erase(owner);
       }
       leases.set(uid, ip);
-      if (Result<std::uint32_t> taken = parse_ipv4(ip.as_string()); taken.ok())
-        saved->set("next", format_ipv4(*taken + 1));
+      if (Result<std::uint32_t> address = parse_ipv4(ip.as_string()); address.ok())
+        saved->set("next", format_ipv4(*address + 1));
     } else {
       leases.erase(uid);
     }

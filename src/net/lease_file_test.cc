@@ -37,7 +37,7 @@ TEST_F(LeaseFileTest, SaysWhatWasRecorded) {
   LeaseFile file(path_);
   ASSERT_TRUE(file.load(pool).ok());
   for (const char* uid : {"a", "b", "c"}) {
-    ASSERT_TRUE(pool.take(uid).ok());
+    ASSERT_TRUE(pool.allocate(uid).ok());
     ASSERT_TRUE(file.record(pool, uid).ok());
   }
   for (const char* uid : {"b", "c"}) {
@@ -46,12 +46,13 @@ TEST_F(LeaseFileTest, SaysWhatWasRecorded) {
   }
   AddressPool again = loaded();
   EXPECT_EQ(again.leases(), pool.leases());
-  EXPECT_EQ(again.take("d").value(), pool.take("d").value()) << "an address that was freed is not given at once";
+  EXPECT_EQ(again.allocate("d").value(), pool.allocate("d").value())
+      << "an address that was freed is not given at once";
   // A second agent continues where the first stopped.
   LeaseFile next(path_);
   AddressPool third(kRange);
   ASSERT_TRUE(next.load(third).ok());
-  ASSERT_TRUE(third.take("e").ok());
+  ASSERT_TRUE(third.allocate("e").ok());
   ASSERT_TRUE(next.record(third, "e").ok());
   EXPECT_EQ(loaded().leases(), third.leases());
   // the pool, five changes, and the empty text after the last newline
@@ -64,7 +65,7 @@ TEST_F(LeaseFileTest, ReadsWhatAnEarlierReleaseWrote) {
   LeaseFile file(path_);
   ASSERT_TRUE(file.load(pool).ok());
   EXPECT_EQ(format_ipv4(pool.leases().at("a")), "10.1.0.7");
-  EXPECT_EQ(format_ipv4(pool.take("b").value()), "10.1.0.9");
+  EXPECT_EQ(format_ipv4(pool.allocate("b").value()), "10.1.0.9");
   ASSERT_TRUE(file.record(pool, "b").ok());
   EXPECT_EQ(loaded().leases(), pool.leases()) << text();
 }
@@ -74,24 +75,24 @@ TEST_F(LeaseFileTest, AChangeThatWasCutOffIsLeftOut) {
   LeaseFile file(path_);
   ASSERT_TRUE(file.load(pool).ok());
   for (const char* uid : {"a", "b"}) {
-    ASSERT_TRUE(pool.take(uid).ok());
+    ASSERT_TRUE(pool.allocate(uid).ok());
     ASSERT_TRUE(file.record(pool, uid).ok());
   }
-  const std::string whole = text();
+  const std::string original = text();
   const auto first = pool.leases().at("a");
-  const std::size_t change = whole.find('\n') + 1;
-  for (std::size_t length = change; length < whole.size(); ++length) {
-    ASSERT_TRUE(write_file(path_, whole.substr(0, length)).ok());
+  const std::size_t change = original.find('\n') + 1;
+  for (std::size_t length = change; length < original.size(); ++length) {
+    ASSERT_TRUE(write_file(path_, original.substr(0, length)).ok());
     AddressPool left(kRange);
     LeaseFile cut(path_);
     ASSERT_TRUE(cut.load(left).ok()) << length;
     EXPECT_EQ(left.leases().size(), 1u) << length;
     EXPECT_EQ(left.leases().at("a"), first);
-    ASSERT_TRUE(left.take("c").ok());
+    ASSERT_TRUE(left.allocate("c").ok());
     ASSERT_TRUE(cut.record(left, "c").ok());
     EXPECT_EQ(loaded().leases(), left.leases()) << text();
   }
-  ASSERT_TRUE(write_file(path_, whole + std::string(100, '\0') + "\n").ok());
+  ASSERT_TRUE(write_file(path_, original + std::string(100, '\0') + "\n").ok());
   EXPECT_EQ(loaded().leases(), pool.leases());
 }
 
@@ -102,7 +103,7 @@ TEST_F(LeaseFileTest, IsWrittenAnewAfterManyChanges) {
   std::size_t longest = 0;
   for (int i = 0; i < 2 * LeaseFile::kChanges + 10; ++i) {
     const std::string uid = "uid-" + std::to_string(i);
-    ASSERT_TRUE(pool.take(uid).ok());
+    ASSERT_TRUE(pool.allocate(uid).ok());
     ASSERT_TRUE(file.record(pool, uid).ok());
     if (i < 100) continue;
     const std::string gone = "uid-" + std::to_string(i - 100);
@@ -123,7 +124,7 @@ TEST_F(LeaseFileTest, AFullDiskLeavesWhatWasThere) {
   int made = 0;
   for (; made < 500; ++made) {
     const std::string uid = "a-rather-long-uid-of-a-pod-" + std::to_string(made);
-    ASSERT_TRUE(pool.take(uid).ok());
+    ASSERT_TRUE(pool.allocate(uid).ok());
     if (file.record(pool, uid).ok()) continue;
     ASSERT_TRUE(pool.release(uid));
     break;
@@ -140,7 +141,7 @@ TEST_F(LeaseFileTest, AReleaseThatCouldNotBeWrittenIsWrittenWithTheNextChange) {
   AddressPool pool(parse_cidr("10.1.0.0/30").value());  // one address besides the gateway's
   LeaseFile file(path_);
   ASSERT_TRUE(file.load(pool).ok());
-  ASSERT_TRUE(pool.take("a").ok());
+  ASSERT_TRUE(pool.allocate("a").ok());
   ASSERT_TRUE(file.record(pool, "a").ok());
   ASSERT_TRUE(pool.release("a"));
   rlimit unlimited{};
@@ -151,7 +152,7 @@ TEST_F(LeaseFileTest, AReleaseThatCouldNotBeWrittenIsWrittenWithTheNextChange) {
   EXPECT_FALSE(file.record(pool, "a").ok());
   ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &unlimited), 0);
   ::signal(SIGXFSZ, before);
-  ASSERT_TRUE(pool.take("b").ok());
+  ASSERT_TRUE(pool.allocate("b").ok());
   ASSERT_TRUE(file.record(pool, "b").ok());
   EXPECT_EQ(loaded().leases(), pool.leases()) << text();
 }
@@ -174,7 +175,7 @@ TEST_F(LeaseFileTest, AnEmptyFileHasNoLeases) {
   AddressPool pool(kRange);
   LeaseFile file(path_);
   ASSERT_TRUE(file.load(pool).ok());
-  ASSERT_TRUE(pool.take("a").ok());
+  ASSERT_TRUE(pool.allocate("a").ok());
   ASSERT_TRUE(file.record(pool, "a").ok());
   EXPECT_EQ(loaded().leases(), pool.leases());
 }
@@ -187,7 +188,7 @@ TEST_F(LeaseFileTest, WithADamagedBeginningItIsPutAside) {
     ASSERT_TRUE(file.load(pool).ok()) << damaged;
     EXPECT_TRUE(pool.leases().empty());
     EXPECT_EQ(read_file(path_ + ".damaged").value(), damaged);
-    ASSERT_TRUE(pool.take("a").ok());
+    ASSERT_TRUE(pool.allocate("a").ok());
     ASSERT_TRUE(file.record(pool, "a").ok());
     EXPECT_EQ(loaded().leases(), pool.leases());
   }

@@ -85,8 +85,8 @@ Status Netlink::request(nlmsghdr* message, const std::string& what, int tolerate
 }
 
 // Calls `take` with the kernel's description of an interface, if it exists.
-template <class Take>
-void Netlink::ask_link(const std::string& name, Take take) {
+template <class LinkHandler>
+void Netlink::query_link(const std::string& name, LinkHandler handle) {
   Message message(RTM_GETLINK, 0);
   message.extra<ifinfomsg>()->ifi_family = AF_UNSPEC;
   mnl_attr_put_strz(message.header, IFLA_IFNAME, name.c_str());
@@ -95,20 +95,20 @@ void Netlink::ask_link(const std::string& name, Take take) {
   int state = MNL_CB_OK;
   alignas(nlmsghdr) char answer[16384];
   auto each = [](const nlmsghdr* header, void* data) {
-    if (header->nlmsg_type == RTM_NEWLINK) (*static_cast<Take*>(data))(header);
+    if (header->nlmsg_type == RTM_NEWLINK) (*static_cast<LinkHandler*>(data))(header);
     return MNL_CB_OK;
   };
   while (state > MNL_CB_STOP) {
     ssize_t length = mnl_socket_recvfrom(socket_, answer, sizeof answer);
     if (length < 0) return;
     state =
-        mnl_cb_run(answer, static_cast<std::size_t>(length), sequence_, mnl_socket_get_portid(socket_), each, &take);
+        mnl_cb_run(answer, static_cast<std::size_t>(length), sequence_, mnl_socket_get_portid(socket_), each, &handle);
   }
 }
 
 std::optional<int> Netlink::find_link(const std::string& name) {
   std::optional<int> index;
-  ask_link(name, [&index](const nlmsghdr* header) {
+  query_link(name, [&index](const nlmsghdr* header) {
     index = static_cast<const ifinfomsg*>(mnl_nlmsg_get_payload(header))->ifi_index;
   });
   return index;
@@ -116,7 +116,7 @@ std::optional<int> Netlink::find_link(const std::string& name) {
 
 std::optional<int> Netlink::find_master(const std::string& name) {
   std::optional<int> master;
-  ask_link(name, [&master](const nlmsghdr* header) {
+  query_link(name, [&master](const nlmsghdr* header) {
     auto attribute = [](const nlattr* each, void* found) {
       if (mnl_attr_get_type(each) == IFLA_MASTER)
         *static_cast<std::optional<int>*>(found) = static_cast<int>(mnl_attr_get_u32(each));

@@ -45,8 +45,8 @@ class Netlink {
  private:
   explicit Netlink(mnl_socket* socket);
   Status request(nlmsghdr* message, const std::string& what, int tolerated_errno = 0);
-  template <class Take>
-  void ask_link(const std::string& name, Take take);
+  template <class LinkHandler>
+  void query_link(const std::string& name, LinkHandler handle);
   mnl_socket* socket_ = nullptr;
   std::uint32_t sequence_ = 0;
 };

@@ -54,7 +54,7 @@ class BridgeNetwork final : public PodNetwork {
 
   Result<PodAddress> lease(const std::string& pod_uid) override {
     bool known = pool_.leases().contains(pod_uid);
-    BERTH_ASSIGN(std::uint32_t ip, pool_.take(pod_uid));
+    BERTH_ASSIGN(std::uint32_t ip, pool_.allocate(pod_uid));
     if (!known) {
       if (Status saved = leases_.record(pool_, pod_uid); !saved.ok()) {
         pool_.release(pod_uid);

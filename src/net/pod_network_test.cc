@@ -24,29 +24,29 @@ namespace {
 
 TEST(AddressPool, GivesTheSameOwnerTheSameAddressAndReusesLate) {
   AddressPool pool(parse_cidr("10.9.0.0/29").value());  // .2 to .6
-  EXPECT_EQ(format_ipv4(pool.take("a").value()), "10.9.0.2");
-  EXPECT_EQ(format_ipv4(pool.take("b").value()), "10.9.0.3");
-  EXPECT_EQ(format_ipv4(pool.take("a").value()), "10.9.0.2");
+  EXPECT_EQ(format_ipv4(pool.allocate("a").value()), "10.9.0.2");
+  EXPECT_EQ(format_ipv4(pool.allocate("b").value()), "10.9.0.3");
+  EXPECT_EQ(format_ipv4(pool.allocate("a").value()), "10.9.0.2");
   EXPECT_TRUE(pool.release("a"));
   EXPECT_FALSE(pool.release("a"));
-  EXPECT_EQ(format_ipv4(pool.take("c").value()), "10.9.0.4");
-  EXPECT_EQ(format_ipv4(pool.take("d").value()), "10.9.0.5");
-  EXPECT_EQ(format_ipv4(pool.take("e").value()), "10.9.0.6");
-  EXPECT_EQ(format_ipv4(pool.take("f").value()), "10.9.0.2");
-  Result<std::uint32_t> none = pool.take("g");
+  EXPECT_EQ(format_ipv4(pool.allocate("c").value()), "10.9.0.4");
+  EXPECT_EQ(format_ipv4(pool.allocate("d").value()), "10.9.0.5");
+  EXPECT_EQ(format_ipv4(pool.allocate("e").value()), "10.9.0.6");
+  EXPECT_EQ(format_ipv4(pool.allocate("f").value()), "10.9.0.2");
+  Result<std::uint32_t> none = pool.allocate("g");
   ASSERT_TRUE(none.failed_with(Code::kUnavailable));
   EXPECT_NE(none.error().message.find("all 5 of 10.9.0.0/29"), std::string::npos) << none.error().message;
 }
 
 TEST(AddressPool, SurvivesItsJson) {
   AddressPool pool(parse_cidr("10.9.0.0/24").value());
-  (void)pool.take("a");
-  (void)pool.take("b");
+  (void)pool.allocate("a");
+  (void)pool.allocate("b");
   pool.release("a");
   AddressPool again(parse_cidr("10.9.0.0/24").value());
   again.restore(pool.to_json());
   EXPECT_EQ(again.leases(), pool.leases());
-  EXPECT_EQ(format_ipv4(again.take("c").value()), "10.9.0.4");
+  EXPECT_EQ(format_ipv4(again.allocate("c").value()), "10.9.0.4");
   AddressPool moved(parse_cidr("10.10.0.0/24").value());
   moved.restore(pool.to_json());
   EXPECT_TRUE(moved.leases().empty());

@@ -175,17 +175,17 @@ Status JournalFile::write(std::string_view blocks, std::size_t at) {
       continue;
     }
     // Direct writes must continue at the start of a block.
-    const std::size_t taken = n < 0 ? 0
-                              : done + static_cast<std::size_t>(n) == blocks.size()
-                                  ? static_cast<std::size_t>(n)
-                                  : static_cast<std::size_t>(n) / kBlock * kBlock;
-    if (taken == 0) {
+    const std::size_t written = n < 0 ? 0
+                                : done + static_cast<std::size_t>(n) == blocks.size()
+                                    ? static_cast<std::size_t>(n)
+                                    : static_cast<std::size_t>(n) / kBlock * kBlock;
+    if (written == 0) {
       const int why = n < 0 ? errno : ENOSPC;
       Error failed = errno_error("writing " + path_, why);
       failed.code = why == EIO ? Code::kUnknown : Code::kUnavailable;
       return failed;
     }
-    done += taken;
+    done += written;
   }
   return ok_status();
 }
@@ -326,12 +326,12 @@ Result<std::string_view> JournalFile::batch_at(Window& window, std::size_t at, s
     return std::string_view();
   }
   const std::size_t size = kBatchHeadBytes + get<std::uint32_t>(block.data() + 16);
-  BERTH_ASSIGN(std::string_view whole, window.bytes(at, size));
-  if (whole.size() < size ||
-      get<std::uint32_t>(whole.data() + 20) != sum(whole.substr(kBatchHeadBytes), sum(whole.substr(0, 20)))) {
+  BERTH_ASSIGN(std::string_view sealed, window.bytes(at, size));
+  if (sealed.size() < size ||
+      get<std::uint32_t>(sealed.data() + 20) != sum(sealed.substr(kBatchHeadBytes), sum(sealed.substr(0, 20)))) {
     return std::string_view();
   }
-  return whole.substr(kBatchHeadBytes);
+  return sealed.substr(kBatchHeadBytes);
 }
 
 Status JournalFile::find_last_batch(Window& window) {

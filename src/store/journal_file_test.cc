@@ -137,8 +137,8 @@ TEST_F(JournalFileTest, AHalfWrittenBatchIsNone) {
       std::string torn = after;
       torn.replace(at + first * 512, (last - first) * 512, before, at + first * 512, (last - first) * 512);
       set_bytes(torn);
-      const bool whole = first * 512 >= end;
-      EXPECT_EQ(text(*find()), std::string("1:1/1:key=v 1:2/1:key=v ") + (whole ? "1:3/1:key=xxxxxxxxxx " : ""))
+      const bool original = first * 512 >= end;
+      EXPECT_EQ(text(*find()), std::string("1:1/1:key=v 1:2/1:key=v ") + (original ? "1:3/1:key=xxxxxxxxxx " : ""))
           << first << " to " << last;
     }
   }
@@ -174,7 +174,7 @@ TEST_F(JournalFileTest, NoTornWriteLooksLikeALoss) {
     file = begin(2);
     if (bytes_of_it < 50'000) append(*file, 1);
     const std::size_t at = file->used();
-    const std::string whole = text(*file);
+    const std::string original = text(*file);
     std::string before = bytes();
     append(*file, 2, std::string(bytes_of_it, 'x'));
     const std::size_t written = file->used() - at;
@@ -187,7 +187,7 @@ TEST_F(JournalFileTest, NoTornWriteLooksLikeALoss) {
         std::string torn = after;
         torn.replace(at + first * 512, (last - first) * 512, before, at + first * 512, (last - first) * 512);
         set_bytes(torn);
-        ASSERT_TRUE(text(*find()).starts_with(whole)) << first << " to " << last;
+        ASSERT_TRUE(text(*find()).starts_with(original)) << first << " to " << last;
       }
     }
   }
@@ -221,12 +221,12 @@ TEST_F(JournalFileTest, AFullDiskMakesNoFileLonger) {
 TEST_F(JournalFileTest, AShorterFileIsALoss) {
   auto file = begin();
   for (int i = 1; i <= 3; ++i) append(*file, i);
-  const std::string whole = bytes();
-  EXPECT_EQ(loss_of(whole), "whole 1:1/1:key=v 1:2/1:key=v 1:3/1:key=v ");
+  const std::string original = bytes();
+  EXPECT_EQ(loss_of(original), "whole 1:1/1:key=v 1:2/1:key=v 1:3/1:key=v ");
   for (std::size_t blocks = 1; blocks < 16; ++blocks) {
     std::string left = "journal-shortened ";
     for (std::size_t i = 1; i < std::min(blocks, std::size_t{4}); ++i) left += "1:" + std::to_string(i) + "/1:key=v ";
-    EXPECT_EQ(loss_of(whole.substr(0, blocks * 4096)), left);
+    EXPECT_EQ(loss_of(original.substr(0, blocks * 4096)), left);
   }
   const std::string error = to_error(*find_any()->loss()).message;
   EXPECT_TRUE(contains(
@@ -251,25 +251,25 @@ TEST_F(JournalFileTest, ZerosFromAnywhereToTheEndAreALoss) {
       for (int i = 4; i <= 8; ++i) append(*file, i);
       continue;
     }
-    const std::string whole = bytes();
+    const std::string original = bytes();
     const std::size_t sectors_of_last = 4096 * 3 + 5120;  // followed by filler
     for (std::size_t at = 4096; at <= 4096 * 5; at += 512) {
       std::string left;  // small batches have all their bytes in the first sector
       for (std::size_t i = 1; i <= std::min<std::size_t>((at - 1) / 4096, 2); ++i)
         left += "1:" + std::to_string(i) + "/1:key=v ";
       if (at >= sectors_of_last) left += "1:3/1:key=xxxxxxxxxx ";
-      std::string zeroed = whole;
-      zeroed.replace(at, std::string::npos, whole.size() - at, '\0');
+      std::string zeroed = original;
+      zeroed.replace(at, std::string::npos, original.size() - at, '\0');
       EXPECT_EQ(loss_of(zeroed), "journal-zeroed " + left) << at;
       // A single sector of the last batch, too.
       if (at < 4096 * 3 || at >= sectors_of_last) continue;
-      std::string hole = whole;
+      std::string hole = original;
       hole.replace(at, 512, 512, '\0');
       EXPECT_EQ(loss_of(hole), "journal-zeroed 1:1/1:key=v 1:2/1:key=v ") << at;
     }
     // After an unwritten block there is no batch.
-    std::string behind = whole;
-    behind.replace(4096 * 6, std::string::npos, whole.size() - 4096 * 6, '\0');
+    std::string behind = original;
+    behind.replace(4096 * 6, std::string::npos, original.size() - 4096 * 6, '\0');
     EXPECT_TRUE(loss_of(behind).starts_with("whole "));
   }
 }

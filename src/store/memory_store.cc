@@ -25,7 +25,7 @@ class MemoryLog final : public WriteLog {
 
 }  // namespace
 
-std::unique_ptr<Store> open_memory_store(Runtime& runtime, const Limits& limits) {
+std::unique_ptr<Store> open_memory_store(Runtime& runtime, const StoreLimits& limits) {
   return std::make_unique<QueuedStore>(runtime, limits, std::make_unique<VersionedMap>(limits, false),
                                        std::make_unique<MemoryLog>(runtime));
 }

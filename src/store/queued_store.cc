@@ -29,7 +29,7 @@ Metrics& store_metrics() {
 
 }  // namespace
 
-QueuedStore::QueuedStore(Runtime& runtime, const Limits& limits, std::unique_ptr<VersionedMap> map,
+QueuedStore::QueuedStore(Runtime& runtime, const StoreLimits& limits, std::unique_ptr<VersionedMap> map,
                          std::unique_ptr<WriteLog> log)
     : runtime_(runtime),
       limits_(limits),

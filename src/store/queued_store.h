@@ -59,7 +59,8 @@ class WriteLog {
 class QueuedStore final : public Store {
  public:
   // `map` contains the recovered state.
-  QueuedStore(Runtime& runtime, const Limits& limits, std::unique_ptr<VersionedMap> map, std::unique_ptr<WriteLog> log);
+  QueuedStore(Runtime& runtime, const StoreLimits& limits, std::unique_ptr<VersionedMap> map,
+              std::unique_ptr<WriteLog> log);
   ~QueuedStore() override;
 
   RecordPtr get(std::string_view key) const override;
@@ -109,7 +110,7 @@ class QueuedStore final : public Store {
   void publish(const EventPtr& event, std::size_t bytes, bool durable);
 
   Runtime& runtime_;
-  const Limits limits_;
+  const StoreLimits limits_;
   std::unique_ptr<VersionedMap> map_;
   WatchHub hub_;
   std::unique_ptr<WriteLog> log_;

@@ -30,7 +30,7 @@ constexpr int kStormKeys = 20;
 class Storm {
  public:
   Storm(const std::string& path, int round, int pipe) : pipe_(pipe), value_(round * 1'000'000) {
-    Limits limits;
+    StoreLimits limits;
     limits.history_events = 300;                                 // so that compaction happens
     limits.journal_bytes = round % 2 == 0 ? 64 << 10 : 8 << 20;  // and moves
     auto store = open_sqlite_store(loop_, path, limits);

@@ -284,7 +284,7 @@ Result<std::unique_ptr<SqliteFile>> SqliteFile::open(const std::string& path, co
   return file;
 }
 
-Status SqliteFile::load(const Function<Status(const Row&)>& take) {
+Status SqliteFile::load(const Function<Status(const Row&)>& handle) {
   Statement read(db_, "SELECT revision, key, value, kind, create_revision, checksum FROM log ORDER BY revision");
   if (!read.get()) return open_error();
   int code = 0;
@@ -300,7 +300,7 @@ Status SqliteFile::load(const Function<Status(const Row&)>& take) {
         checksum(row.revision, row.create_revision, row.deletes, row.key, row.value)) {
       return damaged("the row of revision " + std::to_string(row.revision) + " does not match its checksum");
     }
-    if (Status status = take(row); !status.ok()) {
+    if (Status status = handle(row); !status.ok()) {
       return damaged("the row of revision " + std::to_string(row.revision) + ": " + status.error().message);
     }
   }

@@ -51,8 +51,8 @@ class SqliteFile {
                                                   std::string_view up = kUp);
   ~SqliteFile();
 
-  // Calls `take` for every row in revision order. Stops at the first error, which names the file.
-  Status load(const Function<Status(const Row&)>& take);
+  // Calls `handle` for every row in revision order. Stops at the first error, which names the file.
+  Status load(const Function<Status(const Row&)>& handle);
   Revision reserved() const { return reserved_; }
   Revision compacted() const { return compacted_; }
 

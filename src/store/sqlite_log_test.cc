@@ -66,7 +66,7 @@ TEST_F(SqliteStoreTest, AnOrderlyEndLeavesTheDatabaseAlone) {
 }
 
 TEST_F(SqliteStoreTest, WhatTheMoverLeftBehindIsThereAfterACrash) {
-  Limits limits;
+  StoreLimits limits;
   limits.journal_bytes = 64 << 10;
   // Once with both journals full, once with one moved and not prepared again.
   for (const char* point : {"store.move", "store.journal"}) {
@@ -96,7 +96,7 @@ TEST_F(SqliteStoreTest, WhatTheMoverLeftBehindIsThereAfterACrash) {
 }
 
 TEST_F(SqliteStoreTest, WritesGoOnByThemselvesWhenTheMoverCanAgain) {
-  Limits limits;
+  StoreLimits limits;
   limits.journal_bytes = 64 << 10;
   open(limits);
   fault::arm("store.move", 3);
@@ -110,7 +110,7 @@ TEST_F(SqliteStoreTest, WritesGoOnByThemselvesWhenTheMoverCanAgain) {
 
 // A batch larger than a journal gets a journal of its own.
 TEST_F(SqliteStoreTest, ABatchMayBeLargerThanAJournal) {
-  Limits limits;
+  StoreLimits limits;
   limits.journal_bytes = 64 << 10;
   open(limits);
   for (int round = 0; round < 3; ++round) {
@@ -269,7 +269,7 @@ bool writes_directly(const std::string& path) {
 }
 
 TEST_F(SqliteStoreTest, ALoneWriteIsAppendedByTheThreadThatBroughtIt) {
-  Limits limits;
+  StoreLimits limits;
   limits.journal_bytes = 64 << 10;  // every fifteenth write does not fit
   open(limits);
   int written = 0, by_helper = 0, failed = 0, answered_first = 0;

@@ -106,17 +106,17 @@ class SqliteLossTest : public SqliteStoreTest {
     return all;
   }
 
-  Limits limits_;
+  StoreLimits limits_;
   int count_ = 0;
 };
 
 TEST_F(SqliteLossTest, AJournalThatEndsEarlyIsRefusedByName) {
   open_guarded();
   write_numbers(1, 5);
-  const Files whole = crashed();
-  const std::string& journal = whole.at("berth.db.journal-1");
+  const Files original = crashed();
+  const std::string& journal = original.at("berth.db.journal-1");
   auto with = [&](const std::string& content) {
-    Files changed = whole;
+    Files changed = original;
     changed["berth.db.journal-1"] = content;
     put_back(changed);
     return refused();
@@ -132,7 +132,7 @@ TEST_F(SqliteLossTest, AJournalThatEndsEarlyIsRefusedByName) {
   std::string damaged = journal;
   damaged[4096 * 2 + 60] = 'x';
   EXPECT_EQ(with(damaged), "journal-damaged");
-  put_back(whole);
+  put_back(original);
   EXPECT_EQ(refused(), "opened");
 }
 
@@ -157,19 +157,20 @@ TEST_F(SqliteLossTest, AnAcceptedLossIsGoneOnAfter) {
 }
 
 TEST_F(SqliteLossTest, OfTwoJournalsEachIsMissed) {
-  const Files whole = with_two_journals();
-  const auto older = whole.at("berth.db.journal-1")[24] < whole.at("berth.db.journal-2")[24] ? "berth.db.journal-1"
-                                                                                             : "berth.db.journal-2";
+  const Files original = with_two_journals();
+  const auto older = original.at("berth.db.journal-1")[24] < original.at("berth.db.journal-2")[24]
+                         ? "berth.db.journal-1"
+                         : "berth.db.journal-2";
   const auto newer = older == std::string("berth.db.journal-1") ? "berth.db.journal-2" : "berth.db.journal-1";
   auto with = [&](const std::string& file, const std::optional<std::string>& content) {
-    Files changed = whole;
+    Files changed = original;
     changed.erase(file);
     if (content) changed[file] = *content;
     put_back(changed);
     return refused();
   };
   for (const char* file : {older, newer}) {
-    const std::string& content = whole.at(file);
+    const std::string& content = original.at(file);
     EXPECT_EQ(with(file, std::nullopt), "journal-missing") << file;
     EXPECT_EQ(with(file, ""), "journal-missing") << file;
     EXPECT_EQ(with(file, content.substr(0, 30)), "journal-missing") << file;
@@ -178,13 +179,13 @@ TEST_F(SqliteLossTest, OfTwoJournalsEachIsMissed) {
     EXPECT_EQ(with(file, content.substr(0, 4096) + std::string(content.size() - 4096, '\0')), "journal-zeroed") << file;
   }
   // The older journal without its last batches, as an earlier copy of it would be.
-  const std::string& ended = whole.at(older);
+  const std::string& ended = original.at(older);
   EXPECT_EQ(with(older, ended.substr(0, 4096 * 10) + std::string(ended.size() - 4096 * 10, '~')), "journal-damaged");
-  put_back(whole);
+  put_back(original);
   open_guarded();
   EXPECT_EQ(numbers(), count_);
   // With two losses, the writes before the first are a state that once existed.
-  Files changed = whole;
+  Files changed = original;
   changed[older].replace(4096 * 10, std::string::npos, ended.size() - 4096 * 10, '\0');
   put_back(changed);
   (void)::unlink(witness().c_str());
@@ -214,16 +215,16 @@ TEST_F(SqliteLossTest, AnEndedJournalAndItsEmptySuccessorAreACrashOfTheirKind) {
 TEST_F(SqliteLossTest, AWriteAheadLogIsMissed) {
   open_guarded();
   write_numbers(1, 100);
-  const Files whole = crashed();
-  ASSERT_TRUE(whole.contains("berth.db-wal"));
-  Files changed = whole;
+  const Files original = crashed();
+  ASSERT_TRUE(original.contains("berth.db-wal"));
+  Files changed = original;
   changed.erase("berth.db-wal");
   put_back(changed);
   EXPECT_NE(refused(), "opened");
-  changed["berth.db-wal"] = std::string(whole.at("berth.db-wal").size(), '\0');
+  changed["berth.db-wal"] = std::string(original.at("berth.db-wal").size(), '\0');
   put_back(changed);
   EXPECT_NE(refused(), "opened");
-  put_back(whole);
+  put_back(original);
   open_guarded();
   EXPECT_EQ(numbers(), 100);
 }
@@ -236,9 +237,9 @@ TEST_F(SqliteLossTest, AnEmptyJournalOfTheSameTimeHidesNothing) {
   crashed();
   const auto used = JournalFile::open_existing(name(".journal-1"));
   ASSERT_TRUE(used.ok() && *used);
-  const Files whole = files();
+  const Files original = files();
   for (const bool first : {false, true}) {
-    Files both = whole;
+    Files both = original;
     if (first) std::swap(both["berth.db.journal-1"], both["berth.db.journal-2"]);
     put_back(both);
     ::unlink(witness().c_str());
@@ -248,7 +249,7 @@ TEST_F(SqliteLossTest, AnEmptyJournalOfTheSameTimeHidesNothing) {
     open_guarded();
     EXPECT_EQ(numbers(), 3) << first;
   }
-  put_back(whole);
+  put_back(original);
   ::unlink(witness().c_str());
   // Two journals with entries and one generation are never written by a store.
   ASSERT_TRUE(write_file(name(".journal-2"), *read_file(name(".journal-1"))).ok());
@@ -363,7 +364,7 @@ TEST_F(SqliteLossTest, FilesAreTheirOwnersAlone) {
 // true if it was not killed.
 class Life {
  public:
-  Life(std::string path, std::string witness, Limits limits)
+  Life(std::string path, std::string witness, StoreLimits limits)
       : path_(std::move(path)), witness_(std::move(witness)), limits_(limits) {}
 
   // All numbers below the returned one were acknowledged.
@@ -404,7 +405,7 @@ class Life {
   }
 
   const std::string path_, witness_;
-  const Limits limits_;
+  const StoreLimits limits_;
 };
 
 TEST_F(SqliteLossTest, KilledAtAnyStepItOpensWithWhatWasAcknowledged) {
@@ -512,16 +513,16 @@ TEST_F(SqliteLossTest, ErrorsNameTheCommandOfThisCluster) {
   const std::string advice = "start with an empty store: berth up --data-dir /srv/a --accept-loss=store-emptied";
   open_guarded();
   write_numbers(1, 3);
-  const Files whole = crashed();
-  Files files = whole;
+  const Files original = crashed();
+  Files files = original;
   files["berth.db"].clear();
   put_back(files);
   EXPECT_TRUE(contains(error(), "is damaged: it is empty") && contains(error(), advice)) << error();
-  files = whole;
+  files = original;
   files.erase("berth.db");
   put_back(files);
   EXPECT_TRUE(contains(error(), "is missing, but its") && contains(error(), advice)) << error();
-  files = whole;
+  files = original;
   files["berth.db.journal-2"] = files["berth.db.journal-1"];
   put_back(files);
   EXPECT_TRUE(contains(error(), "has two journals of one time") && contains(error(), advice)) << error();
@@ -601,13 +602,13 @@ TEST_F(SqliteLossTest, AReserveThatWasNotFinishedIsMadeAgain) {
   store_.reset();
   struct ::stat info {};
   if (::stat(name(".reserve").c_str(), &info) != 0) GTEST_SKIP() << "no space for a reserve here";
-  const off_t whole = info.st_size;
+  const off_t original = info.st_size;
   ASSERT_TRUE(write_file(name(".reserve"), "").ok());
   open_guarded();
   write_numbers(1, 60);
   store_.reset();
   ASSERT_EQ(::stat(name(".reserve").c_str(), &info), 0);
-  EXPECT_EQ(info.st_size, whole);
+  EXPECT_EQ(info.st_size, original);
 }
 
 // A crash at any moment is not mistaken for a loss: copies of the files in the order in which the store writes them.

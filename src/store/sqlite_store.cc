@@ -144,11 +144,11 @@ Status rename_lost_journals(const std::string& path, SqliteFile& file) {
 
 }  // namespace
 
-Result<std::unique_ptr<Store>> open_sqlite_store(Runtime& runtime, const std::string& path, const Limits& limits) {
+Result<std::unique_ptr<Store>> open_sqlite_store(Runtime& runtime, const std::string& path, const StoreLimits& limits) {
   return open_guarded_store(runtime, path, limits, {});
 }
 
-Result<std::unique_ptr<Store>> open_guarded_store(Runtime& runtime, const std::string& path, const Limits& limits,
+Result<std::unique_ptr<Store>> open_guarded_store(Runtime& runtime, const std::string& path, const StoreLimits& limits,
                                                   const StoreGuard& guard) {
   const std::optional<Witness> witness = read_witness(guard.witness);
   SqliteFile::InitialMeta initial;

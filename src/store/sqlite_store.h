@@ -18,7 +18,7 @@ struct StoreGuard {
 // open_sqlite_store() that also refuses a store that was emptied, or is not the one that was opened last. Each Loss is
 // an error until it is accepted, and the store's files are not modified before that (except -shm and an empty -wal,
 // which SQLite creates, and the lock). The error names all losses, so that one command accepts them.
-Result<std::unique_ptr<Store>> open_guarded_store(Runtime& runtime, const std::string& path, const Limits& limits,
+Result<std::unique_ptr<Store>> open_guarded_store(Runtime& runtime, const std::string& path, const StoreLimits& limits,
                                                   const StoreGuard& guard);
 
 }  // namespace berth::store

@@ -105,7 +105,7 @@ TEST_F(SqliteStoreTest, AnEphemeralDeleteComesUndone) {
 }
 
 TEST_F(SqliteStoreTest, CompactionKeepsTheNewestOfEachKeyAndTheRevision) {
-  Limits limits;
+  StoreLimits limits;
   limits.history_events = 100;
   open(limits);
   must_write(put("kept", 7));
@@ -194,26 +194,26 @@ TEST_F(SqliteStoreTest, RefusesDamage) {
   open();
   write_many(200, 200, "k", std::string(500, 'y'));
   store_.reset();
-  auto whole = read_file(path());
-  ASSERT_TRUE(whole.ok());
+  auto original = read_file(path());
+  ASSERT_TRUE(original.ok());
   auto with = [&](std::string content) {
     EXPECT_TRUE(write_file(path(), content).ok());
     return open_error();
   };
-  EXPECT_TRUE(contains(with(whole->substr(0, whole->size() / 2)), path() + " is damaged: "));
-  EXPECT_TRUE(contains(with(whole->substr(0, 8192)), path() + " is damaged: "));
-  EXPECT_TRUE(contains(with(whole->substr(0, 100)), path()));
+  EXPECT_TRUE(contains(with(original->substr(0, original->size() / 2)), path() + " is damaged: "));
+  EXPECT_TRUE(contains(with(original->substr(0, 8192)), path() + " is damaged: "));
+  EXPECT_TRUE(contains(with(original->substr(0, 100)), path()));
   // One letter of one value: only the checksum detects it.
-  std::string letter = *whole;
+  std::string letter = *original;
   const std::size_t at = letter.find("yyyyyyyyyy", letter.size() / 2);
   ASSERT_NE(at, std::string::npos);
   letter[at] = 'z';
   EXPECT_TRUE(contains(with(letter), "does not match its checksum. Put back a copy"));
   // A page of noise in the middle of the B-tree.
-  std::string noise = *whole;
+  std::string noise = *original;
   for (std::size_t i = 0; i < 8192; ++i) noise[8192 * 4 + i] = static_cast<char>(i * 37);
   EXPECT_TRUE(contains(with(noise), " is damaged: "));
-  EXPECT_TRUE(write_file(path(), *whole).ok());
+  EXPECT_TRUE(write_file(path(), *original).ok());
   open();
   EXPECT_EQ(store_->count("/registry/"), 200u);
 }

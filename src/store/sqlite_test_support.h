@@ -19,7 +19,7 @@ class SqliteStoreTest : public ::testing::Test {
   ~SqliteStoreTest() override { fault::disarm_all(); }
 
   std::string path() const { return folder_ / "store.db"; }
-  void open(const Limits& limits = {}) {
+  void open(const StoreLimits& limits = {}) {
     store_.reset();
     auto store = open_sqlite_store(loop_, path(), limits);
     ASSERT_TRUE(store.ok()) << store.error().message;

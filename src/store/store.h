@@ -155,7 +155,7 @@ class Store {
   virtual void flush(Task done) = 0;
 };
 
-struct Limits {
+struct StoreLimits {
   std::size_t history_events = 20'000;  // retained for watches and list_at
   // Size of those events: of each version its JSON text, and the part of its value not shared with the version before.
   std::size_t history_bytes = 128u << 20;
@@ -164,12 +164,13 @@ struct Limits {
 };
 
 // A store in memory, for tests and simulation. Acknowledges in a later loop task.
-std::unique_ptr<Store> open_memory_store(Runtime& runtime, const Limits& limits = {});
+std::unique_ptr<Store> open_memory_store(Runtime& runtime, const StoreLimits& limits = {});
 
 // `path`: the database file; created, opened and recovered here (blocking, at start-up). While the store is open, and
 // after a crash, its newest writes are in `path`.journal-1 and -2; an orderly shutdown moves them into the database.
 // Fails if a file is no database, damaged, missing, of a newer format or used by another process; the message says
 // which, and gives the remedy.
-Result<std::unique_ptr<Store>> open_sqlite_store(Runtime& runtime, const std::string& path, const Limits& limits = {});
+Result<std::unique_ptr<Store>> open_sqlite_store(Runtime& runtime, const std::string& path,
+                                                 const StoreLimits& limits = {});
 
 }  // namespace berth::store

@@ -15,7 +15,7 @@ class StoreContract : public ::testing::Test {
   StoreContract() { open({}); }
   ~StoreContract() override { fault::disarm_all(); }
 
-  void open(const Limits& limits) {
+  void open(const StoreLimits& limits) {
     store_.reset();
     store_ = backend_.open(loop_, limits);
   }
@@ -42,7 +42,7 @@ class StoreContract : public ::testing::Test {
     EXPECT_TRUE(watch.ok());
     return watch.ok() ? std::move(watch).value() : nullptr;
   }
-  void settle() {
+  void run_pending_tasks() {
     bool flushed = false;
     store_->flush([&flushed] { flushed = true; });
     EXPECT_TRUE(run_until(loop_, [&flushed] { return flushed; }));
@@ -184,7 +184,7 @@ TYPED_TEST(StoreContract, VisibleOnlyWhenDurableButHeadKnowsAtOnce) {
     order.push_back(5);
   });
   EXPECT_TRUE(order.empty()) << "never called from inside write()";
-  this->settle();
+  this->run_pending_tasks();
   EXPECT_EQ(order, (std::vector<int>{1, 2, 3, 4, 5}));
   EXPECT_EQ(this->store_->revision(), 3);
   EXPECT_FALSE(this->store_->get(key_of("a")));
@@ -300,7 +300,7 @@ TYPED_TEST(StoreContract, WatchFromThePastThePresentAndTheFuture) {
   this->must_write(put("b", 3));
   this->must_write(removal("a"));
   this->must_write(put("c", 5));
-  this->settle();
+  this->run_pending_tasks();
   EXPECT_EQ(past.text(), (Lines{"M a 2 @2", "A b 3 @3", "D a 2 @4", "A c 5 @5"}));
   EXPECT_EQ(present.text(), (Lines{"A b 3 @3", "D a 2 @4", "A c 5 @5"}));
   EXPECT_EQ(future.text(), (Lines{"A c 5 @5"}));
@@ -346,7 +346,7 @@ TYPED_TEST(StoreContract, WatchesSeeTheirPrefixOnly) {
     late.push_back(std::make_unique<RecordingSink>());
     watches.push_back(this->watch(0, *late.back(), each.prefix));
   }
-  this->settle();
+  this->run_pending_tasks();
   for (std::size_t i = 0; i < cases.size(); ++i) {
     EXPECT_EQ(synced[i]->text(), cases[i].want) << cases[i].prefix;
     EXPECT_EQ(late[i]->text(), cases[i].want) << cases[i].prefix << " (from history)";
@@ -363,23 +363,23 @@ TYPED_TEST(StoreContract, ASlowWatchLosesNothing) {
     this->must_write(put("a", i));
     want.push_back((i == 1 ? "A a " : "M a ") + std::to_string(i) + " @" + std::to_string(i));
   }
-  this->settle();
+  this->run_pending_tasks();
   EXPECT_EQ(slow.calls, 1);
   EXPECT_EQ(fast.text(), want);
   w1->bookmark();
-  this->settle();
+  this->run_pending_tasks();
   EXPECT_TRUE(slow.progress.empty()) << "no progress while there are events to come";
   slow.allowed_calls = 1 << 30;
   w1->resume();
   EXPECT_EQ(slow.calls, 1) << "never called from inside resume()";
-  this->settle();
+  this->run_pending_tasks();
   EXPECT_EQ(slow.text(), want);
   EXPECT_EQ(slow.progress, Numbers{50});
   this->must_write(put("a", 51));
-  this->settle();
+  this->run_pending_tasks();
   EXPECT_EQ(slow.events.size(), 51u);
   w1->resume();  // no effect on a running watch
-  this->settle();
+  this->run_pending_tasks();
   EXPECT_EQ(slow.events.size(), 51u);
 }
 
@@ -389,20 +389,20 @@ TYPED_TEST(StoreContract, AWatchMayResumeInsideItsCallback) {
   sink.allowed_calls = 0;  // always pauses, and resumes at once
   sink.during = [&] { watch->resume(); };
   for (int i = 0; i < 5; ++i) this->must_write(put("a", i));
-  this->settle();
+  this->run_pending_tasks();
   EXPECT_EQ(sink.events.size(), 5u);
 }
 
 TYPED_TEST(StoreContract, CatchingUpOverManyEventsKeepsOrder) {
   for (int i = 0; i < 3000; ++i) this->store_->write(put("k" + std::to_string(i % 10), i), [](Result<RecordPtr>) {});
-  this->settle();
+  this->run_pending_tasks();
   RecordingSink sink;
   auto watch = this->watch(0, sink);
   // More events arrive while the watch catches up.
   for (int i = 0; i < 100; ++i) this->store_->write(put("late", i), [](Result<RecordPtr>) {});
   watch->bookmark();
   ASSERT_TRUE(run_until(this->loop_, [&] { return sink.events.size() == 3100; }));
-  this->settle();
+  this->run_pending_tasks();
   ASSERT_EQ(sink.events.size(), 3100u);
   for (std::size_t i = 0; i < sink.events.size(); ++i) {
     EXPECT_EQ(sink.events[i]->revision, static_cast<Revision>(i + 1));
@@ -417,7 +417,7 @@ TYPED_TEST(StoreContract, BookmarksFollowTheEvents) {
   this->must_write(put("a", 2));
   watch->bookmark();
   EXPECT_TRUE(sink.progress.empty());
-  this->settle();
+  this->run_pending_tasks();
   EXPECT_TRUE(sink.events.empty());
   EXPECT_EQ(sink.progress, Numbers{2});
 }
@@ -428,25 +428,25 @@ TYPED_TEST(StoreContract, CompactionEndsWatchesThatFellBehind) {
   auto watch = this->watch(0, slow);
   for (int i = 1; i <= 5; ++i) {
     this->must_write(put("a", i));
-    this->settle();
+    this->run_pending_tasks();
   }
   this->store_->compact(3);
   auto refused = this->store_->watch("/registry/", 2, &slow);
   EXPECT_TRUE(refused.failed_with(Code::kExpired));
   RecordingSink edge;
   auto from_edge = this->watch(3, edge);
-  this->settle();
+  this->run_pending_tasks();
   EXPECT_EQ(edge.text(), (Lines{"M a 4 @4", "M a 5 @5"}));
   EXPECT_TRUE(slow.ended.empty()) << "not before it wants to go on";
   watch->resume();
-  this->settle();
+  this->run_pending_tasks();
   ASSERT_EQ(slow.ended.size(), 1u);
   EXPECT_EQ(slow.ended[0].code, Code::kExpired);
   EXPECT_EQ(slow.events.size(), 1u);
   this->must_write(put("a", 6));
   watch->resume();
   watch->bookmark();
-  this->settle();
+  this->run_pending_tasks();
   EXPECT_EQ(slow.ended.size(), 1u) << "no call after the end";
   EXPECT_EQ(slow.events.size(), 1u);
   EXPECT_TRUE(slow.progress.empty());
@@ -457,7 +457,7 @@ TYPED_TEST(StoreContract, CompactionEndsWatchesThatFellBehind) {
 }
 
 TYPED_TEST(StoreContract, HistoryIsBounded) {
-  Limits limits;
+  StoreLimits limits;
   limits.history_events = 10;
   this->open(limits);
   RecordingSink synced;
@@ -465,7 +465,7 @@ TYPED_TEST(StoreContract, HistoryIsBounded) {
   const Revision base = this->store_->revision();
   // One group, larger than the history: watches that keep up still get all of it.
   for (int i = 0; i < 30; ++i) this->store_->write(put("a", i), [](Result<RecordPtr>) {});
-  this->settle();
+  this->run_pending_tasks();
   EXPECT_EQ(synced.events.size(), 30u);
   EXPECT_EQ(this->store_->compacted(), base + 20);
   EXPECT_TRUE(this->store_->list_at(base + 19, "/registry/").failed_with(Code::kExpired));
@@ -482,7 +482,7 @@ TYPED_TEST(StoreContract, HistoryIsBounded) {
 }
 
 TYPED_TEST(StoreContract, TheHistoryCountsWhatVersionsDoNotShare) {
-  Limits limits;
+  StoreLimits limits;
   limits.history_bytes = 400'000;
   this->open(limits);
   Value numbers = Value::array();  // of 5 KB of text and nodes of 16 bytes
@@ -512,9 +512,9 @@ TYPED_TEST(StoreContract, WatchesMayEndAnythingInsideACallback) {
     w2.reset();
   };
   this->must_write(put("a", 1));
-  this->settle();
+  this->run_pending_tasks();
   this->must_write(put("a", 2));
-  this->settle();
+  this->run_pending_tasks();
   EXPECT_EQ(first.calls + second.calls, 1) << "whoever is destroyed hears nothing more";
   EXPECT_EQ(other.events.size(), 2u);
 }
@@ -541,7 +541,7 @@ TYPED_TEST(StoreContract, EphemeralWritesAreVisibleAtOnceAndInOrder) {
   EXPECT_EQ(this->store_->revision(), 2);
   EXPECT_FALSE(answered);
   EXPECT_EQ(sink.calls, 0);
-  this->settle();
+  this->run_pending_tasks();
   EXPECT_TRUE(answered);
   // After a durable write of the key it waits for its turn.
   std::vector<int> order;
@@ -549,7 +549,7 @@ TYPED_TEST(StoreContract, EphemeralWritesAreVisibleAtOnceAndInOrder) {
   this->store_->write(ephemeral_put("lease", 4), [&](Result<RecordPtr>) { order.push_back(4); });
   EXPECT_EQ(this->store_->get(key_of("lease"))->value["data"]["x"].as_int(), 2);
   EXPECT_EQ(this->store_->head(key_of("lease"))->value["data"]["x"].as_int(), 4);
-  this->settle();
+  this->run_pending_tasks();
   EXPECT_EQ(order, (std::vector<int>{3, 4}));
   EXPECT_EQ(sink.text(), (Lines{"M lease 2 @2", "A b 3 @3", "M lease 4 @4"}));
   EXPECT_EQ(this->store_->get(key_of("lease"))->create_revision, 1);
@@ -577,7 +577,7 @@ TYPED_TEST(StoreContract, AFailedCommitStoresNothingAndFailsWhatDependsOnIt) {
     this->store_->write(put("b", 5), note("b5"));
   });
   ASSERT_TRUE(run_until(this->loop_, [&] { return answers.size() == 6; }));
-  this->settle();
+  this->run_pending_tasks();
   EXPECT_EQ(this->store_->get(key_of("a"))->value["data"]["x"].as_int(), 1);
   EXPECT_EQ(this->store_->head(key_of("a"))->value["data"]["x"].as_int(), 1);
   EXPECT_EQ(this->store_->get(key_of("b"))->value["data"]["x"].as_int(), 5);

@@ -30,7 +30,7 @@ class StoreModel : public ::testing::Test {
   void run(unsigned seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     chance_.seed(seed);
-    Limits limits;
+    StoreLimits limits;
     limits.history_events = 300;
     store_ = backend_.open(loop_, limits);
     start_ = store_->revision();

@@ -37,11 +37,11 @@ inline ::testing::AssertionResult contains(const std::string& text, const std::s
 // The backends of the contract tests.
 struct MemoryBackend {
   static constexpr bool kDurable = false;
-  std::unique_ptr<Store> open(Loop& loop, const Limits& limits) { return open_memory_store(loop, limits); }
+  std::unique_ptr<Store> open(Loop& loop, const StoreLimits& limits) { return open_memory_store(loop, limits); }
 };
 struct SqliteBackend {
   static constexpr bool kDurable = true;
-  std::unique_ptr<Store> open(Loop& loop, const Limits& limits) {
+  std::unique_ptr<Store> open(Loop& loop, const StoreLimits& limits) {
     auto store = open_sqlite_store(loop, folder / "store.db", limits);
     EXPECT_TRUE(store.ok()) << (store.ok() ? "" : store.error().message);
     return store.ok() ? std::move(store).value() : nullptr;

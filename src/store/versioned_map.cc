@@ -54,7 +54,7 @@ std::size_t approximate_size(const Value& value) {
   }
 }
 
-VersionedMap::VersionedMap(const Limits& limits, bool track_rows) : limits_(limits), track_rows_(track_rows) {}
+VersionedMap::VersionedMap(const StoreLimits& limits, bool track_rows) : limits_(limits), track_rows_(track_rows) {}
 
 RecordPtr VersionedMap::get(std::string_view key) const {
   auto it = slots_.find(key);

@@ -15,7 +15,7 @@ namespace berth::store {
 class VersionedMap {
  public:
   // `track_rows`: record which rows of the log are not needed any more (collect_garbage).
-  VersionedMap(const Limits& limits, bool track_rows);
+  VersionedMap(const StoreLimits& limits, bool track_rows);
 
   RecordPtr get(std::string_view key) const;
   Listing list(std::string_view prefix, std::size_t limit, std::string_view start_after) const;
@@ -77,7 +77,7 @@ class VersionedMap {
   void remove_empty_folders();
   KeySlots::const_iterator begin_of(std::string_view prefix, std::string_view start_after) const;
 
-  const Limits limits_;
+  const StoreLimits limits_;
   const bool track_rows_;
   KeySlots slots_;
   // By the key up to its last '/'. Folders without keys are retained for `changed`, up to a number.

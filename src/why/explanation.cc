@@ -18,7 +18,7 @@ bool Explanation::waiting_below(const Line& line) const {
   return false;
 }
 
-Report Explanation::finish() {
+WhyReport Explanation::finish() {
   auto& lines = report_.lines;
   // From the last line up: the severity of a line's children is final before it is propagated.
   for (std::size_t i = lines.size(); i-- > 1;) {

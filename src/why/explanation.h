@@ -12,7 +12,8 @@ namespace berth::why {
 
 class Explanation {
  public:
-  Explanation(const Question& question, Source& source, Time now) : question_(question), source_(source), now_(now) {}
+  Explanation(const Question& question, ObjectSource& source, Time now)
+      : question_(question), source_(source), now_(now) {}
 
   Time now() const { return now_; }
   const std::string& ns() const { return question_.name.ns; }
@@ -24,7 +25,7 @@ class Explanation {
   // True if a line added after this one is waited for.
   bool waiting_below(const Line& line) const;
   // Completes the report: a line is at least as severe as the lines that it waits for.
-  Report finish();
+  WhyReport finish();
 
   Value in_namespace(const api::Resource& resource, std::string_view name) {
     return source_.object(resource, {ns(), std::string(name)});
@@ -46,9 +47,9 @@ class Explanation {
 
  private:
   const Question& question_;
-  Source& source_;
+  ObjectSource& source_;
   Time now_;
-  Report report_;
+  WhyReport report_;
 };
 
 // --- Steps. Each adds its lines at `depth` and below.

@@ -595,7 +595,7 @@ TEST_P(PodSteps, Blames) {
   World world;
   world.ready_pod("web-0");
   one.damage(world);
-  const Report report = world.explain(kPods, "web-0");
+  const WhyReport report = world.explain(kPods, "web-0");
   const std::string text = render(report, kNow, {});
   ASSERT_TRUE(report.waiting()) << text;
   const Line* cause = report.cause();
@@ -629,7 +629,7 @@ TEST(WhyPod, AReadyPodShowsItsChainDownToTheNode) {
   World world;
   world.ready_pod("web-0");
   world.with_claim("web-0");
-  const Report report = world.explain(kPods, "web-0");
+  const WhyReport report = world.explain(kPods, "web-0");
   EXPECT_FALSE(report.waiting());
   EXPECT_EQ(report.cause(), nullptr);
   EXPECT_EQ(report.summary(kNow), "pod/web-0 waits for nothing");
@@ -647,7 +647,7 @@ TEST(WhyPod, AReadyNodeWithAnOldLeaseIsNotBlamed) {
   World world;
   world.ready_pod("web-0");
   world.at(kLeases, "n1", "kube-node-lease").mut("spec").set("renewTime", "2026-01-02T02:44:05.000000Z");
-  const Report report = world.explain(kPods, "web-0");
+  const WhyReport report = world.explain(kPods, "web-0");
   EXPECT_FALSE(report.waiting());
   const Line line = line_of(report, "node/n1");
   EXPECT_EQ(line.severity, Severity::kGood);
@@ -672,7 +672,7 @@ TEST_P(PodNotes, AreNotWaitedFor) {
   World world;
   world.ready_pod("web-0");
   GetParam().damage(world);
-  const Report report = world.explain(kPods, "web-0");
+  const WhyReport report = world.explain(kPods, "web-0");
   EXPECT_FALSE(report.waiting()) << render(report, kNow, {});
   const Line line = line_of(report, GetParam().object);
   EXPECT_EQ(line.severity, Severity::kNote);
@@ -735,7 +735,7 @@ TEST(WhyPod, BudgetsThatDoNotMatterAreNotShown) {
   World world;
   world.ready_pod("web-0");
   kNotes[5].damage(world);
-  Report report = world.explain(kPods, "web-0");
+  WhyReport report = world.explain(kPods, "web-0");
   EXPECT_FALSE(has_line(report, "poddisruptionbudget/other"));
   EXPECT_FALSE(has_line(report, "poddisruptionbudget/roomy"));
   world.node("n1").mut("spec").erase("unschedulable");
@@ -755,7 +755,7 @@ TEST(WhyPod, AClaimThatWaitsForThePodIsNotToBlame) {
   world.ready_pod("web-0");
   pending_claim(world);
   world.unscheduled("web-0", "0/1 nodes are available: 1 Insufficient memory. preemption: x");
-  const Report report = world.explain(kPods, "web-0");
+  const WhyReport report = world.explain(kPods, "web-0");
   EXPECT_EQ(report.cause()->object, "scheduling");
   const Line claim = line_of(report, "pvc/data");
   EXPECT_EQ(claim.severity, Severity::kNote);
@@ -787,7 +787,7 @@ TEST(WhyPod, AnEventOfAnEarlierPodOfTheNameIsNotItsOwn) {
 
 TEST(WhyPod, NotFoundIsSaidAsTheApiSaysIt) {
   World world;
-  Result<Report> report = explain({kPods, {"default", "nope"}, false}, world, kNow);
+  Result<WhyReport> report = explain({kPods, {"default", "nope"}, false}, world, kNow);
   ASSERT_FALSE(report.ok());
   EXPECT_EQ(report.error().message, "pods \"nope\" not found");
 }

@@ -57,7 +57,8 @@ std::vector<std::string> wrapped(const std::string& text, std::size_t width) {
 
 class Renderer {
  public:
-  Renderer(const Report& report, Time now, const RenderStyle& style) : lines_(report.lines), now_(now), style_(style) {}
+  Renderer(const WhyReport& report, Time now, const RenderStyle& style)
+      : lines_(report.lines), now_(now), style_(style) {}
 
   std::string tree() {
     std::size_t first = 0, second = 0;
@@ -142,7 +143,7 @@ Value steps_of(const std::deque<Line>& lines, std::size_t& at, int depth) {
 
 }  // namespace
 
-std::string render(const Report& report, Time now, const RenderStyle& style) {
+std::string render(const WhyReport& report, Time now, const RenderStyle& style) {
   Renderer renderer(report, now, style);
   std::string out = renderer.tree();
   const Line* cause = report.cause();
@@ -154,7 +155,7 @@ std::string render(const Report& report, Time now, const RenderStyle& style) {
   return out;
 }
 
-Value to_json(const Report& report, Time now) {
+Value to_json(const WhyReport& report, Time now) {
   std::size_t at = 0;
   Value out = Value::object({{"waiting", report.waiting()}, {"summary", report.summary(now)}});
   if (const Line* cause = report.cause(); cause && !cause->hint.empty()) out.set("hint", cause->hint);

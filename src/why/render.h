@@ -13,9 +13,9 @@ struct RenderStyle {
 };
 
 // An aligned tree, then the summary and the hint.
-std::string render(const Report& report, Time now, const RenderStyle& style);
+std::string render(const WhyReport& report, Time now, const RenderStyle& style);
 
 // {"waiting", "summary", "hint", "steps": [{"object", "mood", "state", "since", "why", "hint", "steps"}]}
-Value to_json(const Report& report, Time now);
+Value to_json(const WhyReport& report, Time now);
 
 }  // namespace berth::why

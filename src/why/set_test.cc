@@ -44,12 +44,12 @@ struct SetWorld {
   }
   // The template is of revision b now; all pods are of an older one.
   void new_revision() { set().mut("status").set("updateRevision", "web-b"); }
-  Report report() { return world.explain(kStatefulSets, "web"); }
+  WhyReport report() { return world.explain(kStatefulSets, "web"); }
 };
 
 TEST(WhySet, AHealthySetShowsItsMembers) {
   SetWorld s;
-  Report report = s.report();
+  WhyReport report = s.report();
   EXPECT_FALSE(report.waiting());
   ASSERT_EQ(report.lines.size(), 4u);
   EXPECT_EQ(report.lines[0].state, "3 of 3 ready");
@@ -82,7 +82,7 @@ TEST(WhySet, OrderedWaitsForTheLowestMemberAndThoseBehindComeLater) {
   s.spec().set("replicas", 5);
   s.crash("web-1");
   s.world.erase(kPods, "web-2");
-  const Report report = s.report();
+  const WhyReport report = s.report();
   EXPECT_EQ(report.lines[0].state, "1 of 5 ready");
   EXPECT_EQ(report.cause()->object, "container db");
   EXPECT_EQ(
@@ -99,7 +99,7 @@ TEST(WhySet, OrderedSetsWaitForOneMemberParallelOnesForSeveral) {
   SetWorld s;
   s.crash("web-0");
   s.crash("web-2");
-  Report report = s.report();
+  WhyReport report = s.report();
   EXPECT_TRUE(has_line(report, "pod/web-0"));
   EXPECT_FALSE(has_line(report, "pod/web-2"));
   s.spec().set("podManagementPolicy", "Parallel");
@@ -114,7 +114,7 @@ TEST(WhySet, OrdinalsStartWhereTheSetSays) {
   s.world.erase(kPods, "web-0");
   s.world.erase(kPods, "web-1");
   s.world.erase(kPods, "web-2");
-  const Report report = s.report();
+  const WhyReport report = s.report();
   EXPECT_EQ(report.cause()->object, "pod/web-5");
   EXPECT_EQ(report.cause()->why, "its set is about to make it");
 }
@@ -125,7 +125,7 @@ TEST(WhySet, AMissingMemberHasTheWordsOfTheSetsEvents) {
   s.world.event(s.set(), "Warning", "FailedCreate", "create Pod web-20 in StatefulSet web failed error: another", "",
                 "2026-01-02T03:04:04Z");
   s.world.event(s.set(), "Warning", "FailedCreate", "create Pod web-2 in StatefulSet web failed error: exceeded quota");
-  const Report report = s.report();
+  const WhyReport report = s.report();
   EXPECT_EQ(report.cause()->object, "pod/web-2");
   EXPECT_EQ(report.cause()->severity, Severity::kBroken);
   EXPECT_EQ(report.cause()->why, "create Pod web-2 in StatefulSet web failed error: exceeded quota");
@@ -141,7 +141,7 @@ TEST(WhySet, AMissingMemberShowsItsClaims) {
   claim.mut("metadata").set("finalizers", from(R"(["example.com/backup"])"));
   s.world.put(kPersistentVolumeClaims, claim);
   s.spec().set("volumeClaimTemplates", from(R"([{"metadata":{"name":"data"}},{"metadata":{"name":"logs"}}])"));
-  const Report report = s.report();
+  const WhyReport report = s.report();
   EXPECT_EQ(report.cause()->object, "pvc/data-web-2");
   EXPECT_EQ(report.cause()->why,
             "it is being deleted; it stays until whoever put the finalizer example.com/backup there removes it");
@@ -153,7 +153,7 @@ TEST(WhySet, MinReadySecondsAreCountedDown) {
   s.spec().set("minReadySeconds", 60);
   Value& conditions = s.world.pod("web-1").mut("status").mut("conditions");
   conditions.mut(std::size_t{2}).set("lastTransitionTime", "2026-01-02T03:03:50Z");
-  const Report report = s.report();
+  const WhyReport report = s.report();
   EXPECT_EQ(report.cause()->object, "pod/web-1");
   EXPECT_EQ(report.cause()->state, "Ready");
   EXPECT_EQ(report.cause()->why, "it has to stay ready for 60s (minReadySeconds); 45s are left");
@@ -162,7 +162,7 @@ TEST(WhySet, MinReadySecondsAreCountedDown) {
 TEST(WhySet, ARolloutGoesFromTheLastMemberDown) {
   SetWorld s;
   s.new_revision();
-  Report report = s.report();
+  WhyReport report = s.report();
   EXPECT_EQ(line_of(report, "revision web-b").state, "0 of 3 updated");
   EXPECT_EQ(line_of(report, "revision web-b").why, "web-0, web-1 and web-2 are to be replaced, from the last one down");
   EXPECT_EQ(line_of(report, "pod/web-2").state, "is to be replaced");
@@ -181,7 +181,7 @@ TEST(WhySet, WhatThePartitionKeepsIsNotWaitedFor) {
   s.new_revision();
   s.spec().mut("updateStrategy").mut("rollingUpdate").set("partition", 2);
   s.member("web-2", "web-b");
-  const Report report = s.report();
+  const WhyReport report = s.report();
   EXPECT_FALSE(report.waiting());
   const Line line = line_of(report, "revision web-b");
   EXPECT_EQ(line.severity, Severity::kNote);
@@ -194,7 +194,7 @@ TEST(WhySet, OnDeleteWaitsForTheUser) {
   SetWorld s;
   s.new_revision();
   s.spec().set("updateStrategy", from(R"({"type":"OnDelete"})"));
-  const Report report = s.report();
+  const WhyReport report = s.report();
   EXPECT_FALSE(report.waiting());
   EXPECT_EQ(line_of(report, "revision web-b").hint, "kubectl delete pod web-2");
 }
@@ -203,7 +203,7 @@ TEST(WhySet, AMemberOfAnOldRevisionThatNeverCameUpIsReplacedAsItIs) {
   SetWorld s;
   s.new_revision();
   s.crash("web-2");
-  Report report = s.report();
+  WhyReport report = s.report();
   EXPECT_EQ(report.cause()->object, "container db");
   EXPECT_EQ(line_of(report, "revision web-a").why, "its template is no longer asked for; the set replaces it as it is");
   EXPECT_EQ(line_of(report, "revision web-a").severity, Severity::kNote);
@@ -219,7 +219,7 @@ TEST(WhySet, ABudgetThatCountsEverythingHoldsARollout) {
     "spec":{"selector":{"matchLabels":{"app":"web"}}},"status":{"disruptionsAllowed":0,"currentHealthy":3,"desiredHealthy":3}})"));
   EXPECT_EQ(s.report().cause()->object, "pod/web-2") << "an ordinary budget is for evictions";
   budget.mut("metadata").set("annotations", from(R"({"berth.dev/budget-everything":"true"})"));
-  const Report report = s.report();
+  const WhyReport report = s.report();
   const Line line = line_of(report, "poddisruptionbudget/tight");
   EXPECT_EQ(line.severity, Severity::kWaiting);
   EXPECT_EQ(line.state, "allows 0 disruptions");
@@ -232,7 +232,7 @@ TEST(WhySet, ClaimTemplatesThatCannotBeFollowed) {
   s.set().mut("status").set("conditions",
                             from(R"([{"type":"berth.dev/ClaimTemplates","status":"False","reason":"CannotExpand",
     "message":"class fixed does not allow expansion","lastTransitionTime":"2026-01-02T03:03:05Z"}])"));
-  Report report = s.report();
+  WhyReport report = s.report();
   EXPECT_EQ(report.cause()->object, "claim templates");
   EXPECT_EQ(report.cause()->severity, Severity::kBroken);
   EXPECT_EQ(report.cause()->why, "class fixed does not allow expansion");
@@ -255,7 +255,7 @@ TEST(WhySet, OrdinalsThatAreSkipped) {
 TEST(WhySet, MembersBeyondTheReplicasGoFromTheLastOneDown) {
   SetWorld s;
   s.spec().set("replicas", 1);
-  Report report = s.report();
+  WhyReport report = s.report();
   EXPECT_EQ(report.lines[0].state, "1 of 1 ready");
   EXPECT_EQ(report.cause()->object, "pod/web-2");
   EXPECT_EQ(report.cause()->why, "the set is to have 1 replica; this one is deleted next");
@@ -273,7 +273,7 @@ TEST(WhySet, ItsConditionProgressingSpeaksFirst) {
   s.set().mut("status").set("conditions",
                             from(R"([{"type":"Progressing","status":"False","reason":"ProgressDeadlineExceeded",
     "message":"web-1 has not been ready for 10m.","lastTransitionTime":"2026-01-02T02:54:05Z"}])"));
-  const Report report = s.report();
+  const WhyReport report = s.report();
   EXPECT_EQ(report.lines[0].severity, Severity::kBroken);
   EXPECT_EQ(report.lines[0].why, "web-1 has not been ready for 10m");
   EXPECT_EQ(format_time(*report.lines[0].since), "2026-01-02T02:54:05Z");
@@ -295,7 +295,7 @@ TEST(WhySet, WhatOnlyItsConditionKnowsIsWaitedForToo) {
     Value condition =
         Value::object({{"type", "Progressing"}, {"status", one.status}, {"reason", one.reason}, {"message", "words"}});
     s.set().mut("status").set("conditions", Value::array({condition}));
-    const Report report = s.report();
+    const WhyReport report = s.report();
     EXPECT_EQ(report.lines[0].severity, one.severity) << one.reason;
     EXPECT_EQ(report.lines[0].why, "words");
   }
@@ -304,7 +304,7 @@ TEST(WhySet, WhatOnlyItsConditionKnowsIsWaitedForToo) {
 TEST(WhySet, AChangeThatNobodyHasTakenUp) {
   SetWorld s;
   s.set().mut("metadata").set("generation", 4);
-  const Report report = s.report();
+  const WhyReport report = s.report();
   EXPECT_EQ(report.cause()->object, "statefulset/web");
   EXPECT_EQ(report.cause()->why, "the last change of the set (generation 4) has not been taken up by its controller");
 }
@@ -315,7 +315,7 @@ TEST(WhySet, ASetOnItsWayOut) {
       .mut("metadata")
       .set("deletionTimestamp", "2026-01-02T03:04:00Z")
       .set("finalizers", from(R"(["foregroundDeletion"])"));
-  const Report report = s.report();
+  const WhyReport report = s.report();
   EXPECT_TRUE(report.waiting());
   EXPECT_EQ(report.lines[0].state, "3 of 3 ready, being deleted");
   EXPECT_NE(report.lines[0].why.find("foregroundDeletion"), std::string::npos);
@@ -328,7 +328,7 @@ TEST(WhySet, AskedAboutAMemberThatIsNotThereItNamesTheOneBefore) {
   SetWorld s;
   s.crash("web-1");
   s.world.erase(kPods, "web-2");
-  Report report = s.world.explain(kPods, "web-2");
+  WhyReport report = s.world.explain(kPods, "web-2");
   EXPECT_EQ(report.lines[0].object, "pod/web-2");
   EXPECT_EQ(report.lines[0].why, "statefulset/web makes its members in order, and this one comes after web-1");
   EXPECT_EQ(report.cause()->object, "container db");
@@ -377,7 +377,7 @@ struct DeploymentWorld {
     reference.set("name", owner).set("uid", owner);
     world.ready_pod(name).mut("metadata").set("ownerReferences", Value::array({reference}));
   }
-  Report report() { return world.explain(kDeployments, "api"); }
+  WhyReport report() { return world.explain(kDeployments, "api"); }
 };
 
 TEST(WhyDeployment, GoesByItsNewestSetToThePod) {
@@ -386,7 +386,7 @@ TEST(WhyDeployment, GoesByItsNewestSetToThePod) {
   Value& status = d.world.pod("api-b-x").mut("status").mut("containerStatuses").mut(std::size_t{0});
   status.set("ready", false)
       .set("state", from(R"({"waiting":{"reason":"ErrImagePull","message":"manifest unknown"}})"));
-  const Report report = d.report();
+  const WhyReport report = d.report();
   EXPECT_EQ(report.lines[0].state, "2 of 2 available");
   EXPECT_EQ(report.lines[0].why, "ReplicaSet \"api-b\" is progressing");
   EXPECT_EQ(report.lines[1].object, "replicaset/api-b");
@@ -411,7 +411,7 @@ TEST(WhyDeployment, WhatIsCompleteIsWell) {
   d.world.erase(kReplicaSets, "api-a");
   EXPECT_FALSE(d.report().waiting()) << render(d.report(), kNow, {});
   d.world.at(kDeployments, "api").mut("spec").set("paused", true);
-  const Report paused = d.report();
+  const WhyReport paused = d.report();
   EXPECT_FALSE(paused.waiting());
   EXPECT_EQ(paused.lines[0].hint, "kubectl rollout resume deployment/api");
 }
@@ -430,7 +430,7 @@ TEST(WhyReplicaSet, PodsThatCannotBeMade) {
   DeploymentWorld d;
   d.world.at(kReplicaSets, "api-b").mut("spec").set("replicas", 3);
   d.world.event(d.world.at(kReplicaSets, "api-b"), "Warning", "FailedCreate", "Error creating: forbidden");
-  const Report report = d.world.explain(kReplicaSets, "api-b");
+  const WhyReport report = d.world.explain(kReplicaSets, "api-b");
   EXPECT_EQ(report.lines[0].state, "1 of 3 ready");
   EXPECT_EQ(report.cause()->object, "2 pods");
   EXPECT_EQ(report.cause()->why, "Error creating: forbidden");
@@ -481,7 +481,7 @@ TEST_P(JobSteps, Say) {
     world.ready_pod("j-x")
         .mut("metadata")
         .set("ownerReferences", from(R"([{"controller":true,"kind":"Job","name":"j","uid":"j"}])"));
-  const Report report = world.explain(kJobs, "j");
+  const WhyReport report = world.explain(kJobs, "j");
   EXPECT_EQ(report.waiting(), one.waiting) << render(report, kNow, {});
   if (!one.waiting) return;
   EXPECT_EQ(report.cause()->object, one.cause);
@@ -518,7 +518,7 @@ TEST(WhyJob, BetweenTwoTriesTheLastFailureSpeaks) {
   };
   failed_pod("j-a", "2026-01-02T03:03:00Z");
   failed_pod("j-b", "2026-01-02T03:04:00Z");
-  Report report = world.explain(kJobs, "j");
+  WhyReport report = world.explain(kJobs, "j");
   EXPECT_EQ(line_of(report, "next pod").state, "in 15s") << "20s after the second failure";
   EXPECT_EQ(line_of(report, "next pod").why, "after 2 failures on end the job waits before it tries again");
   EXPECT_EQ(line_of(report, "tries").why, "after 3 failures the job gives up");
@@ -538,7 +538,7 @@ TEST(WhyClaim, WaitsForItsFirstConsumer) {
   World world;
   world.ready_pod("a");
   world.with_claim("a");
-  Report report = world.explain(kPersistentVolumeClaims, "data");
+  WhyReport report = world.explain(kPersistentVolumeClaims, "data");
   EXPECT_FALSE(report.waiting());
   EXPECT_EQ(line_of(report, "pod/a").why, "it uses the claim");
   EXPECT_EQ(line_of(report, "pv/pv-data").state, "1Gi, Bound");
@@ -564,7 +564,7 @@ TEST(WhyClaim, ThatIsToGrowWaits) {
   world.with_claim("a");
   world.claim("data").mut("status").set("conditions", from(R"([{"type":"FileSystemResizePending","status":"True",
     "message":"Waiting for user to (re-)start a pod to finish file system resize of volume on node."}])"));
-  const Report report = world.explain(kPersistentVolumeClaims, "data");
+  const WhyReport report = world.explain(kPersistentVolumeClaims, "data");
   ASSERT_TRUE(report.waiting());
   EXPECT_EQ(report.cause()->object, "pvc/data");
   EXPECT_TRUE(report.cause()->why.starts_with("Waiting for user to (re-)start a pod")) << report.cause()->why;
@@ -580,7 +580,7 @@ TEST(WhyClaim, ThatCannotBeBoundDoesNotBlameItsUsers) {
   world.claim("data").mut("spec").erase("volumeName");
   world.erase(kStorageClasses, "standard", "");
   world.unscheduled("a", "0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims. x");
-  const Report report = world.explain(kPersistentVolumeClaims, "data");
+  const WhyReport report = world.explain(kPersistentVolumeClaims, "data");
   EXPECT_EQ(report.summary(kNow), "pvc/data (for 2m): there is no storage class standard");
   EXPECT_EQ(line_of(report, "pod/a").why, "it waits for the claim");
 }
@@ -590,7 +590,7 @@ TEST(WhyClaim, ATerminatingClaimWaitsForItsUsers) {
   world.ready_pod("a");
   world.with_claim("a");
   world.claim("data").mut("metadata").set("deletionTimestamp", "2026-01-02T03:03:05Z");
-  const Report report = world.explain(kPersistentVolumeClaims, "data");
+  const WhyReport report = world.explain(kPersistentVolumeClaims, "data");
   EXPECT_EQ(report.cause()->object, "pod/a");
   EXPECT_EQ(report.cause()->hint, "kubectl delete pod a");
 }
@@ -613,7 +613,7 @@ TEST(WhyNames, AreThoseOfKubectl) {
 }
 
 // Returns only objects that it was given before, like the command's source.
-class SlowSource final : public Source {
+class SlowSource final : public ObjectSource {
  public:
   explicit SlowSource(World& world) : world_(world) {}
   Value object(const api::Resource& resource, const api::Name& name) override {
@@ -647,7 +647,7 @@ TEST(WhyFetching, EndsWithTheSameReportAndAsksOnlyForWhatItShows) {
   s.crash("web-1");
   SlowSource source(s.world);
   const Question question{kStatefulSets, {"default", "web"}, false};
-  Result<Report> report = explain(question, source, kNow);
+  Result<WhyReport> report = explain(question, source, kNow);
   int rounds = 1;
   for (; !source.complete(); ++rounds) {
     ASSERT_LT(rounds, 10);
@@ -684,7 +684,7 @@ statefulset/web waits for pod/web-1, container db (for 10s): 10s ago it ended wi
 }
 
 TEST(WhyRender, ColoursOnlyWhereAskedAndNeverThoseOfOthers) {
-  Report report;
+  WhyReport report;
   report.lines.push_back(Line{0, Severity::kBroken, "pod/a", "Failed", {}, "it said \033[31mred\033[0m\n", "do\tit"});
   const std::string plain = render(report, kNow, {});
   EXPECT_EQ(plain.find('\033'), std::string::npos);
@@ -711,7 +711,7 @@ TEST(WhyRender, HintsNameTheNamespaceWhereTheUserHasToSayIt) {
   SetWorld s;
   s.crash("web-1");
   const Question question{kStatefulSets, {"default", "web"}, true};
-  Result<Report> report = explain(question, s.world, kNow);
+  Result<WhyReport> report = explain(question, s.world, kNow);
   ASSERT_TRUE(report.ok());
   EXPECT_EQ(report->cause()->hint, "kubectl -n default logs web-1 -c db --previous");
 }

@@ -17,7 +17,7 @@ inline Value from(std::string_view text) {
   return value.ok() ? *value : Value();
 }
 
-class World final : public Source {
+class World final : public ObjectSource {
  public:
   World() {
     put(api::resources::kNodes, from(R"({"metadata":{"name":"n1","labels":{"kubernetes.io/hostname":"n1"}},"spec":{},
@@ -125,11 +125,11 @@ class World final : public Source {
                  "status":{"phase":"Bound"}})"));
   }
 
-  Report explain(const api::Resource& resource, const std::string& name) {
+  WhyReport explain(const api::Resource& resource, const std::string& name) {
     const Question question{resource, {"default", name}, false};
-    Result<Report> report = why::explain(question, *this, kNow);
+    Result<WhyReport> report = why::explain(question, *this, kNow);
     EXPECT_TRUE(report.ok()) << (report.ok() ? "" : report.error().message);
-    return report.ok() ? std::move(*report) : Report();
+    return report.ok() ? std::move(*report) : WhyReport();
   }
 
   std::vector<std::string> asked;  // "pods default/web-0", in order
@@ -140,7 +140,7 @@ class World final : public Source {
 };
 
 // The line of that object, or a test failure.
-inline Line line_of(const Report& report, const std::string& object) {
+inline Line line_of(const WhyReport& report, const std::string& object) {
   for (const Line& line : report.lines) {
     if (line.object == object) return line;
   }
@@ -149,7 +149,7 @@ inline Line line_of(const Report& report, const std::string& object) {
   ADD_FAILURE() << "no line of " << object << " among " << all;
   return {};
 }
-inline bool has_line(const Report& report, const std::string& object) {
+inline bool has_line(const WhyReport& report, const std::string& object) {
   for (const Line& line : report.lines) {
     if (line.object == object) return true;
   }

@@ -34,7 +34,7 @@ const std::vector<ReportedKind>& kinds() {
 }
 
 // A pod that does not exist: explains the replica of a StatefulSet if the name is one's.
-bool explain_missing_member(Explanation& explanation, const std::string& name, Source& source) {
+bool explain_missing_member(Explanation& explanation, const std::string& name, ObjectSource& source) {
   const controllers::MemberName member = controllers::parse_member_name(name);
   if (member.ordinal < 0) return false;
   const Value set = source.object(kStatefulSets, {explanation.ns(), std::string(member.parent)});
@@ -45,7 +45,7 @@ bool explain_missing_member(Explanation& explanation, const std::string& name, S
 
 }  // namespace
 
-const Line* Report::cause() const {
+const Line* WhyReport::cause() const {
   if (!waiting()) return nullptr;
   const Line* at = &lines.front();
   std::size_t from = 1;
@@ -66,7 +66,7 @@ const Line* Report::cause() const {
   }
 }
 
-std::string Report::summary(Time now) const {
+std::string WhyReport::summary(Time now) const {
   const Line* last = cause();
   if (!last) return lines.empty() ? "" : lines.front().object + " waits for nothing";
   // The path from the first line to the cause: going backwards from the cause, each line with a smaller depth.
@@ -109,7 +109,7 @@ Result<api::Resource> resource_named(std::string_view word) {
   return error(Code::kInvalid, quoted(word) + " cannot be asked about; what can is: " + join(known, ", "));
 }
 
-Result<Report> explain(const Question& question, Source& source, Time now) {
+Result<WhyReport> explain(const Question& question, ObjectSource& source, Time now) {
   Explanation explanation(question, source, now);
   const Value object = source.object(question.resource, question.name);
   if (!object.is_null()) {

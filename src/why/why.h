@@ -30,7 +30,7 @@ struct Line {
   std::string hint;           // a command or an action; may be empty
 };
 
-struct Report {
+struct WhyReport {
   std::deque<Line> lines;  // the first is the object of the question
   bool waiting() const { return !lines.empty() && lines.front().severity >= Severity::kWaiting; }
   // The innermost line that the first one waits for; null if nothing is waited for.
@@ -41,9 +41,9 @@ struct Report {
 
 // Provides the objects. A source may return nothing for objects that it has not fetched yet, and be called again; while
 // `complete` returns false a report is preliminary.
-class Source {
+class ObjectSource {
  public:
-  virtual ~Source() = default;
+  virtual ~ObjectSource() = default;
   virtual Value object(const api::Resource& resource, const api::Name& name) = 0;  // null: the object does not exist
   virtual std::vector<Value> list(const api::Resource& resource, const api::ListOptions& options) = 0;
   virtual bool complete() const { return true; }
@@ -59,6 +59,6 @@ struct Question {
 Result<api::Resource> resource_named(std::string_view word);
 
 // Fails if the object does not exist.
-Result<Report> explain(const Question& question, Source& source, Time now);
+Result<WhyReport> explain(const Question& question, ObjectSource& source, Time now);
 
 }  // namespace berth::why

@@ -8,7 +8,7 @@
 namespace berth::agent {
 namespace {
 
-using net::dns::Record;
+using net::dns::DnsRecord;
 using net::dns::RecordType;
 
 constexpr std::string_view kServiceLabel = "kubernetes.io/service-name";
@@ -27,7 +27,7 @@ std::string port_prefix(const Value& port) {
   return "_" + lower(port["name"].as_string()) + "._" + lower(port["protocol"].as_string("TCP")) + ".";
 }
 
-void add_cluster_ip_records(const Value& service, const std::string& name, std::vector<Record>& out) {
+void add_cluster_ip_records(const Value& service, const std::string& name, std::vector<DnsRecord>& out) {
   std::vector<std::string> ips;
   for (const Value& ip : service["spec"]["clusterIPs"]) ips.push_back(ip.str());
   if (ips.empty()) ips.push_back(service["spec"]["clusterIP"].str());
@@ -50,7 +50,7 @@ struct Member {
 };
 
 void add_headless_records(const Value& service, const std::vector<Value>& slices, const std::string& name,
-                          std::vector<Record>& out) {
+                          std::vector<DnsRecord>& out) {
   bool unready_too = service["spec"]["publishNotReadyAddresses"].as_bool();
   struct PortRecord {
     std::string owner, target;
@@ -87,8 +87,9 @@ void add_headless_records(const Value& service, const std::vector<Value>& slices
 
 }  // namespace
 
-std::vector<Record> service_records(const Value& service, const std::vector<Value>& slices, const std::string& domain) {
-  std::vector<Record> out;
+std::vector<DnsRecord> service_records(const Value& service, const std::vector<Value>& slices,
+                                       const std::string& domain) {
+  std::vector<DnsRecord> out;
   if (!service.is_object()) return out;
   std::string name = lower(api::name_of(service)) + "." + std::string(api::namespace_of(service)) + ".svc." + domain;
   if (service["spec"]["type"].as_string() == "ExternalName") {
@@ -101,7 +102,7 @@ std::vector<Record> service_records(const Value& service, const std::vector<Valu
   return out;
 }
 
-ClusterDns::ClusterDns(client::InformerSet& informers, net::dns::Server& server)
+ClusterDns::ClusterDns(client::InformerSet& informers, net::dns::DnsServer& server)
     : zone_(server.zone()),
       services_(informers.get(api::resources::kServices)),
       slices_(informers.get(api::resources::kEndpointSlices)) {

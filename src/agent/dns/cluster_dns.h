@@ -13,13 +13,13 @@
 namespace berth::agent {
 
 // All records of one Service, from itself and its EndpointSlices. Pure.
-std::vector<net::dns::Record> service_records(const Value& service, const std::vector<Value>& slices,
-                                              const std::string& domain);
+std::vector<net::dns::DnsRecord> service_records(const Value& service, const std::vector<Value>& slices,
+                                                 const std::string& domain);
 
 class ClusterDns {
  public:
   // The server and the informers outlive this.
-  ClusterDns(client::InformerSet& informers, net::dns::Server& server);
+  ClusterDns(client::InformerSet& informers, net::dns::DnsServer& server);
   ~ClusterDns();
 
  private:

@@ -5,7 +5,7 @@
 namespace berth::agent {
 namespace {
 
-using net::dns::Record;
+using net::dns::DnsRecord;
 using net::dns::RecordType;
 
 Value parsed(std::string_view text) { return json::parse(text).value(); }
@@ -19,7 +19,7 @@ Value slice(std::string_view endpoints) {
                 std::string(endpoints) + "}");
 }
 
-bool has(const std::vector<Record>& records, const Record& wanted) {
+bool has(const std::vector<DnsRecord>& records, const DnsRecord& wanted) {
   return std::find(records.begin(), records.end(), wanted) != records.end();
 }
 

@@ -53,7 +53,7 @@ struct Watching {
 
 class TestServer {
  public:
-  explicit TestServer(store::Limits limits = {}) {
+  explicit TestServer(store::StoreLimits limits = {}) {
     store_ = store::open_memory_store(loop_, limits);
     registry::Config registry_config;
     registry_config.token_signer = [](const Value& claims) -> Result<std::string> {

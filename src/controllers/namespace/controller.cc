@@ -48,14 +48,14 @@ class NamespaceController final : public Controller {
       return {};
     }
     for (const KindCache& kind : kinds_) {
-      if (kind.informer) view.contents.push_back(Collection{kind.resource, kind.informer->list(key)});
+      if (kind.informer) view.contents.push_back(NamespaceCollection{kind.resource, kind.informer->list(key)});
     }
     if (is_empty(view.contents)) {
       Plan retry;
       if (!read_live(key, view, retry)) return retry;
     }
     Plan plan = plan_namespace(view, now);
-    for (const Collection& one : view.contents) plan.members += one.items.size();
+    for (const NamespaceCollection& one : view.contents) plan.members += one.items.size();
     return plan;
   }
 
@@ -81,7 +81,8 @@ class NamespaceController final : public Controller {
     }
     if (!complete) return false;
     view.contents.clear();
-    for (auto& [resource, items] : live_contents) view.contents.push_back(Collection{resource, std::move(items)});
+    for (auto& [resource, items] : live_contents)
+      view.contents.push_back(NamespaceCollection{resource, std::move(items)});
     view.live = true;
     live_contents_.erase(ns);
     return true;

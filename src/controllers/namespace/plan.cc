@@ -19,12 +19,12 @@ constexpr Duration kRecheckHeld =
     8s;  // delay while all remaining objects are deleted and held by finalizers; as upstream
 
 // `left`: the objects that this plan's writes do not remove at once.
-Value conditions_of(const Value& object, const std::vector<Collection>& left, Time now) {
+Value conditions_of(const Value& object, const std::vector<NamespaceCollection>& left, Time now) {
   Value out = object["status"]["conditions"];
   if (out.is_null()) out = Value::array();
   std::vector<std::string> remaining;
   std::map<std::string, int> finalizers;
-  for (const Collection& one : left) {
+  for (const NamespaceCollection& one : left) {
     if (one.items.empty()) continue;
     remaining.push_back(one.resource.resource + "." + one.resource.group + " has " + std::to_string(one.items.size()) +
                         " resource instances");
@@ -62,7 +62,7 @@ Value conditions_of(const Value& object, const std::vector<Collection>& left, Ti
 // Uids of the sets that delete their pods in order: those with the finalizer of ordered teardown.
 std::set<std::string> ordered_teardown_sets(const NamespaceView& view) {
   std::set<std::string> out;
-  for (const Collection& one : view.contents) {
+  for (const NamespaceCollection& one : view.contents) {
     if (one.resource != kStatefulSets) continue;
     for (const Value& set : one.items) {
       if (api::has_finalizer(set, api::kOrderedTeardown)) out.emplace(api::uid_of(set));
@@ -90,8 +90,9 @@ bool is_held(const Value& object) {
 
 }  // namespace
 
-bool is_empty(const std::vector<Collection>& contents) {
-  return std::all_of(contents.begin(), contents.end(), [](const Collection& one) { return one.items.empty(); });
+bool is_empty(const std::vector<NamespaceCollection>& contents) {
+  return std::all_of(contents.begin(), contents.end(),
+                     [](const NamespaceCollection& one) { return one.items.empty(); });
 }
 
 Plan plan_namespace(const NamespaceView& view, Time now) {
@@ -122,10 +123,10 @@ Plan plan_namespace(const NamespaceView& view, Time now) {
   }
   const std::set<std::string> ordered_sets = ordered_teardown_sets(view);
   bool pods = false;
-  for (const Collection& one : view.contents) pods = pods || (one.resource == kPods && !one.items.empty());
-  std::vector<Collection> left;
-  for (const Collection& one : view.contents) {
-    left.push_back(Collection{one.resource, {}});
+  for (const NamespaceCollection& one : view.contents) pods = pods || (one.resource == kPods && !one.items.empty());
+  std::vector<NamespaceCollection> left;
+  for (const NamespaceCollection& one : view.contents) {
+    left.push_back(NamespaceCollection{one.resource, {}});
     for (const Value& item : one.items) {
       const bool may_delete_now =
           !pods || (one.resource == kPods && !ordered_sets.contains(api::controller_of(item)["uid"].str())) ||

@@ -9,20 +9,20 @@
 
 namespace berth::controllers::namespaces {
 
-struct Collection {
+struct NamespaceCollection {
   api::Resource resource;
   std::vector<Value> items;
 };
 
 struct NamespaceView {
-  Value object;                      // the Namespace, or null
-  std::vector<Collection> contents;  // of every namespaced kind
-  bool live = false;                 // `contents` comes from live reads
+  Value object;                               // the Namespace, or null
+  std::vector<NamespaceCollection> contents;  // of every namespaced kind
+  bool live = false;                          // `contents` comes from live reads
 };
 
 // True if the namespace is terminating and still has this controller's finalizer.
 bool needs_emptying(const Value& object);
-bool is_empty(const std::vector<Collection>& contents);
+bool is_empty(const std::vector<NamespaceCollection>& contents);
 
 Plan plan_namespace(const NamespaceView& view, Time now);
 

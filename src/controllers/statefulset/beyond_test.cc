@@ -17,7 +17,7 @@ Value claim_template(std::string_view name, std::string_view size) {
                                {"resources", Value::object({{"requests", Value::object({{"storage", size}})}})}})}});
 }
 
-void waiting(World& world, const std::string& pod, std::string_view reason, std::string_view phase = "Pending") {
+void waiting(SetWorld& world, const std::string& pod, std::string_view reason, std::string_view phase = "Pending") {
   world.phase(pod, phase);
   world.pods[pod].mut("status").set(
       "containerStatuses",
@@ -29,11 +29,11 @@ void waiting(World& world, const std::string& pod, std::string_view reason, std:
 // --- Broken rollouts
 
 TEST(StatefulSetBroken, IsReplacedWhenTheTemplateChangesAgain) {
-  World world(3);
+  SetWorld world(3);
   world.run_until_idle();
   world.image("i:broken");
   world.sync();  // web-2 goes
-  world.bury();
+  world.finish_deletions();
   world.sync();  // and comes back
   waiting(world, "web-2", "ImagePullBackOff");
   EXPECT_EQ(world.sync(), Steps{});
@@ -43,18 +43,18 @@ TEST(StatefulSetBroken, IsReplacedWhenTheTemplateChangesAgain) {
   const Steps steps = world.sync();
   ASSERT_EQ(steps.size(), 2u);
   EXPECT_EQ(steps[1], "delete web-2");
-  world.bury();
+  world.finish_deletions();
   world.run_until_idle();
   EXPECT_EQ(world.status()["updatedReplicas"], 3);
   EXPECT_EQ(world.wait_reason(), "Complete");
 }
 
 TEST(StatefulSetBroken, HealthyMembersKeepTheirOrderAndBudget) {
-  World world(3);
+  SetWorld world(3);
   world.run_until_idle();
   world.image("i:broken");
   world.sync();
-  world.bury();
+  world.finish_deletions();
   world.sync();
   waiting(world, "web-2", "CrashLoopBackOff");
   world.image("i:3");
@@ -65,7 +65,7 @@ TEST(StatefulSetBroken, HealthyMembersKeepTheirOrderAndBudget) {
 }
 
 TEST(StatefulSetBroken, OneThatWasReadyAMomentAgoIsWaitedFor) {
-  World world(2);
+  SetWorld world(2);
   world.run_until_idle();
   world.image("i:2");
   world.ready("web-0", false, format_time(kNow - 3s));
@@ -86,7 +86,7 @@ TEST(StatefulSetBroken, InWhateverWordsTheStrategyIsGivenEachMemberIsReplacedOnc
         R"({"rollingUpdate":{"partition":null,"maxUnavailable":null}})",
         R"({"type":"RollingUpdate","rollingUpdate":{"maxUnavailable":1}})"}) {
     for (const char* broken : {"web-0", "web-1", "web-2"}) {
-      World world(3);
+      SetWorld world(3);
       world.spec().set("updateStrategy", json::parse(strategy).value());
       world.run_until_idle();
       world.ready(broken, false, "2026-01-01T00:00:00Z");
@@ -94,7 +94,7 @@ TEST(StatefulSetBroken, InWhateverWordsTheStrategyIsGivenEachMemberIsReplacedOnc
       std::map<std::string, int> deleted;
       for (int i = 0; i < 50; ++i) {
         for (const std::string& step : world.sync()) deleted[step] += step.starts_with("delete ") ? 1 : 0;
-        world.bury();
+        world.finish_deletions();
         for (auto& [name, pod] : world.pods) {
           if (pod["status"]["phase"].as_string() == "Pending") world.ready(name);
         }
@@ -107,7 +107,7 @@ TEST(StatefulSetBroken, InWhateverWordsTheStrategyIsGivenEachMemberIsReplacedOnc
 }
 
 TEST(StatefulSetBroken, OnDeleteMakesTheNewestWhateverPartitionIsStored) {
-  World world(2);
+  SetWorld world(2);
   world.spec().set("updateStrategy", json::parse(R"({"type":"OnDelete","rollingUpdate":{"partition":2}})").value());
   world.run_until_idle();
   world.image("i:2");
@@ -120,7 +120,7 @@ TEST(StatefulSetBroken, OnDeleteMakesTheNewestWhateverPartitionIsStored) {
 
 TEST(StatefulSetBroken, BelowThePartitionAndWithOnDeleteNothingIsTouched) {
   for (bool on_delete : {false, true}) {
-    World world(2);
+    SetWorld world(2);
     world.run_until_idle();
     if (on_delete) {
       world.spec().set("updateStrategy", Value::object({{"type", "OnDelete"}}));
@@ -135,7 +135,7 @@ TEST(StatefulSetBroken, BelowThePartitionAndWithOnDeleteNothingIsTouched) {
 }
 
 TEST(StatefulSetBroken, AFirstStartWithABrokenTemplateIsRepairedToo) {
-  World world(3);
+  SetWorld world(3);
   world.sync();
   waiting(world, "web-0", "ErrImagePull");
   world.image("i:2");
@@ -146,7 +146,7 @@ TEST(StatefulSetBroken, AFirstStartWithABrokenTemplateIsRepairedToo) {
 // --- Outages
 
 TEST(StatefulSetOutage, ThoseThatWereReadyStartTogether) {
-  World world(3);
+  SetWorld world(3);
   world.run_until_idle();
   EXPECT_EQ(api::condition_of(world.set, "berth.dev/MembersInitialised")["message"], "0-2");
   world.pods.clear();
@@ -155,7 +155,7 @@ TEST(StatefulSetOutage, ThoseThatWereReadyStartTogether) {
 }
 
 TEST(StatefulSetOutage, OneThatNeverWasReadyWaitsForItsTurn) {
-  World world(2);
+  SetWorld world(2);
   world.run_until_idle();
   world.spec().set("replicas", 4);
   world.sync();  // web-2 is made, and never becomes ready
@@ -166,7 +166,7 @@ TEST(StatefulSetOutage, OneThatNeverWasReadyWaitsForItsTurn) {
 }
 
 TEST(StatefulSetOutage, OrderHoldsWhileAMemberIsUp) {
-  World world(3);
+  SetWorld world(3);
   world.run_until_idle();
   world.pods.erase("web-1");
   world.pods.erase("web-2");
@@ -176,7 +176,7 @@ TEST(StatefulSetOutage, OrderHoldsWhileAMemberIsUp) {
 }
 
 TEST(StatefulSetOutage, OrderHoldsDuringARollout) {
-  World world(3);
+  SetWorld world(3);
   world.run_until_idle();
   world.image("i:2");
   world.sync();
@@ -186,7 +186,7 @@ TEST(StatefulSetOutage, OrderHoldsDuringARollout) {
 }
 
 TEST(StatefulSetOutage, ScalingToNothingAndBackIsAFirstStart) {
-  World world(3);
+  SetWorld world(3);
   world.run_until_idle();
   world.spec().set("replicas", 0);
   world.run_until_idle();
@@ -197,7 +197,7 @@ TEST(StatefulSetOutage, ScalingToNothingAndBackIsAFirstStart) {
 }
 
 TEST(StatefulSetOutage, ASetOfAnOlderReleaseThatWasWholeCounts) {
-  World world(3);
+  SetWorld world(3);
   world.run_until_idle();
   world.set.mut("status").erase("conditions");
   EXPECT_TRUE(world.plan().empty()) << "nothing is written for the record's sake";
@@ -209,11 +209,11 @@ TEST(StatefulSetOutage, ASetOfAnOlderReleaseThatWasWholeCounts) {
 TEST(StatefulSetSize, WhatCannotBeMeantIsLeftAloneAndTold) {
   for (const char* replicas :
        {"9223372036854775807", "2147483648", "-1", "-9223372036854775808", "1e30", "\"3\"", "{}"}) {
-    World world(2);
+    SetWorld world(2);
     world.run_until_idle();
     world.spec().set("replicas", json::parse(replicas).value());
     const Plan plan = world.plan();
-    EXPECT_TRUE(World::steps(plan).empty()) << replicas;
+    EXPECT_TRUE(SetWorld::steps(plan).empty()) << replicas;
     EXPECT_TRUE(plan.then.empty());
     ASSERT_EQ(plan.events.size(), 1u);
     EXPECT_EQ(plan.events[0].reason, "Unusable");
@@ -229,7 +229,7 @@ TEST(StatefulSetSize, WhatCannotBeMeantIsLeftAloneAndTold) {
 TEST(StatefulSetSize, NumbersBeyondTheirFieldsDoNoHarm) {
   for (const char* number : {"9223372036854775807", "-9223372036854775808", "2147483647", "-1", "1e300", "\"x\"",
                              "\"99999999999999999999%\"", "{}"}) {
-    World world(3);
+    SetWorld world(3);
     const Value value = json::parse(number).value();
     world.spec().set("ordinals", Value::object({{"start", value}}));
     world.spec().set(
@@ -246,7 +246,7 @@ TEST(StatefulSetSize, NumbersBeyondTheirFieldsDoNoHarm) {
 }
 
 TEST(StatefulSetSize, AnAbsurdNumberIsLookedAtPieceByPiece) {
-  World world(2'000'000'000, true);
+  SetWorld world(2'000'000'000, true);
   world.spec().set("ordinals", Value::object({{"start", 2'000'000'000}}));
   const Plan plan = world.plan();
   EXPECT_EQ(plan.chains.size(), 10'000u);
@@ -264,7 +264,7 @@ TEST(StatefulSetBackOff, GrowsWithTheFailures) {
 }
 
 TEST(StatefulSetBackOff, HoldsASuccessorBackAndSaysSo) {
-  World world(2);
+  SetWorld world(2);
   world.run_until_idle();
   world.phase("web-0", "Failed");
   world.pods["web-0"].mut("status").set("reason", "Evicted");
@@ -283,12 +283,12 @@ TEST(StatefulSetBackOff, HoldsASuccessorBackAndSaysSo) {
 }
 
 TEST(StatefulSetBackOff, HoldsBackTheSuccessorOfAMemberThatWasTakenAway) {
-  World world(2);
+  SetWorld world(2);
   world.run_until_idle();
   world.pods.erase("web-1");
   world.failures[1] = {4, kNow - 1s, true, world.status()["currentRevision"].str()};
   const Plan plan = world.plan();
-  EXPECT_TRUE(World::steps(plan).empty());
+  EXPECT_TRUE(SetWorld::steps(plan).empty());
   EXPECT_EQ(plan.requeue_delay, Duration(3s));
   world.sync();
   EXPECT_EQ(world.wait_reason(), "BackOff");
@@ -304,7 +304,7 @@ TEST(StatefulSetBackOff, HoldsBackTheSuccessorOfAMemberThatWasTakenAway) {
 }
 
 TEST(StatefulSetBackOff, ANewTemplateIsTriedAtOnce) {
-  World world(2);
+  SetWorld world(2);
   world.run_until_idle();
   world.phase("web-0", "Failed");
   world.failures[0] = {9, kNow};
@@ -316,7 +316,7 @@ TEST(StatefulSetBackOff, ANewTemplateIsTriedAtOnce) {
 // --- Ordered teardown
 
 TEST(StatefulSetTeardown, LastToFirstEachGoneBeforeTheNext) {
-  World world(3);
+  SetWorld world(3);
   world.ask(api::kOrderedTeardown, "true");
   EXPECT_EQ(world.plan().first.back().object["metadata"]["finalizers"], Value::array({kTeardownFinalizer}));
   world.run_until_idle();
@@ -324,17 +324,17 @@ TEST(StatefulSetTeardown, LastToFirstEachGoneBeforeTheNext) {
   EXPECT_EQ(world.sync(), Steps{"delete web-2"});
   EXPECT_EQ(world.sync(), Steps{});
   EXPECT_EQ(world.wait_reason(), "TearingDown");
-  world.bury();
+  world.finish_deletions();
   EXPECT_EQ(world.sync(), Steps{"delete web-1"});
-  world.bury();
+  world.finish_deletions();
   EXPECT_EQ(world.sync(), Steps{"delete web-0"});
-  world.bury();
+  world.finish_deletions();
   EXPECT_EQ(world.sync(), Steps{"patch web"});
   EXPECT_TRUE(world.set["metadata"]["finalizers"].empty());
 }
 
 TEST(StatefulSetTeardown, OrphansAreLeftAlone) {
-  World world(2);
+  SetWorld world(2);
   world.ask(api::kOrderedTeardown, "true");
   world.run_until_idle();
   world.set.mut("metadata").set("deletionTimestamp", format_time(kNow));
@@ -344,7 +344,7 @@ TEST(StatefulSetTeardown, OrphansAreLeftAlone) {
 }
 
 TEST(StatefulSetTeardown, TakenBackItLetsGo) {
-  World world(1);
+  SetWorld world(1);
   world.ask(api::kOrderedTeardown, "true");
   world.run_until_idle();
   world.ask(api::kOrderedTeardown, "false");
@@ -352,7 +352,7 @@ TEST(StatefulSetTeardown, TakenBackItLetsGo) {
 }
 
 TEST(StatefulSetTeardown, TakenBackWhileItEndsItLetsGoOfTheRest) {
-  World world(2);
+  SetWorld world(2);
   world.ask(api::kOrderedTeardown, "true");
   world.run_until_idle();
   world.set.mut("metadata").set("deletionTimestamp", format_time(kNow));
@@ -363,7 +363,7 @@ TEST(StatefulSetTeardown, TakenBackWhileItEndsItLetsGoOfTheRest) {
 }
 
 TEST(StatefulSetTeardown, ClaimsThatAreToStayAfterAllAreLetGo) {
-  World world(2);
+  SetWorld world(2);
   world.ask(api::kOrderedTeardown, "true");
   world.spec().set("persistentVolumeClaimRetentionPolicy",
                    Value::object({{"whenDeleted", "Delete"}, {"whenScaled", "Retain"}}));
@@ -379,7 +379,7 @@ TEST(StatefulSetTeardown, ClaimsThatAreToStayAfterAllAreLetGo) {
 // --- Skipped ordinals
 
 TEST(StatefulSetSkip, ReplicasCountTheOthers) {
-  World world(3);
+  SetWorld world(3);
   world.ask(api::kSkipOrdinals, "1,4-6");
   world.run_until_idle();
   Steps names;
@@ -392,19 +392,19 @@ TEST(StatefulSetSkip, ReplicasCountTheOthers) {
 }
 
 TEST(StatefulSetSkip, AChosenMemberIsRemoved) {
-  World world(3);
+  SetWorld world(3);
   world.run_until_idle();
   world.ask(api::kSkipOrdinals, "1");
   world.spec().set("replicas", 2);
   EXPECT_EQ(world.sync(), Steps{"delete web-1"});
-  world.bury();
+  world.finish_deletions();
   world.run_until_idle();
   EXPECT_EQ(world.pods.size(), 2u);
   EXPECT_TRUE(world.claims.count("data-web-1")) << "its claim stays";
 }
 
 TEST(StatefulSetSkip, RollsByOrdinal) {
-  World world(3);
+  SetWorld world(3);
   world.ask(api::kSkipOrdinals, "0-1");
   world.run_until_idle();
   world.spec().mut("updateStrategy").mut("rollingUpdate").set("partition", 4);
@@ -418,7 +418,7 @@ TEST(StatefulSetSkip, RollsByOrdinal) {
 // --- Overrides
 
 TEST(StatefulSetOverride, AnAnnotationOfTheTemplateIsNotTakenForOne) {
-  World world(2, true);
+  SetWorld world(2, true);
   world.spec().mut("template").mut("metadata").mut("annotations").set(kOverrideAnnotation, "copied");
   world.run_until_idle();
   EXPECT_TRUE(world.sync().empty());
@@ -426,14 +426,14 @@ TEST(StatefulSetOverride, AnAnnotationOfTheTemplateIsNotTakenForOne) {
 }
 
 TEST(StatefulSetOverride, ChangesOneMemberOnly) {
-  World world(3);
+  SetWorld world(3);
   world.run_until_idle();
   world.ask(api::kOrdinalOverrides,
             R"({"1": {"nodeSelector": {"disk": "fast"}, "containers": [{"name": "c", "image": "i:special",
       "resources": {"limits": {"cpu": "2"}}, "env": [{"name": "ROLE", "value": "reader"}]}]}})");
   EXPECT_EQ(world.sync(), Steps{"delete web-1"});
   EXPECT_EQ(world.status()["updatedReplicas"], 2);
-  world.bury();
+  world.finish_deletions();
   world.run_until_idle();
   const Value& spec = world.pods["web-1"]["spec"];
   EXPECT_EQ(spec["nodeSelector"]["disk"], "fast");
@@ -449,7 +449,7 @@ TEST(StatefulSetOverride, ChangesOneMemberOnly) {
 // --- Claim templates
 
 TEST(StatefulSetClaimTemplates, GrowFromTheLastMemberEachAfterTheOther) {
-  World world(3);
+  SetWorld world(3);
   world.ask(api::kClaimTemplateUpdates, "true");
   world.classes["fast"] = Value::object({{"allowVolumeExpansion", true}});
   world.spec().mut("volumeClaimTemplates").mut(std::size_t{0}).mut("spec").set("storageClassName", "fast");
@@ -479,7 +479,7 @@ TEST(StatefulSetClaimTemplates, GrowFromTheLastMemberEachAfterTheOther) {
 }
 
 TEST(StatefulSetClaimTemplates, AClaimThatIsNotBoundIsWaitedFor) {
-  World world(1);
+  SetWorld world(1);
   world.ask(api::kClaimTemplateUpdates, "true");
   world.classes["fast"] = Value::object({{"allowVolumeExpansion", true}});
   world.spec().mut("volumeClaimTemplates").mut(std::size_t{0}).mut("spec").set("storageClassName", "fast");
@@ -498,7 +498,7 @@ TEST(StatefulSetClaimTemplates, AClaimThatIsNotBoundIsWaitedFor) {
 }
 
 TEST(StatefulSetClaimTemplates, AClassThatCannotGrowStopsItBeforeTheFirst) {
-  World world(2);
+  SetWorld world(2);
   world.ask(api::kClaimTemplateUpdates, "true");
   world.classes["slow"] = Value::object({{"allowVolumeExpansion", false}});
   world.spec().mut("volumeClaimTemplates").mut(std::size_t{0}).mut("spec").set("storageClassName", "slow");
@@ -516,7 +516,7 @@ TEST(StatefulSetClaimTemplates, AClassThatCannotGrowStopsItBeforeTheFirst) {
 }
 
 TEST(StatefulSetClaimTemplates, AnOfflineGrowthRestartsTheMember) {
-  World world(2);
+  SetWorld world(2);
   world.ask(api::kClaimTemplateUpdates, "true");
   world.run_until_idle();
   for (auto& [name, pod] : world.pods) pod.mut("metadata").set("creationTimestamp", "2026-01-01T00:00:00Z");
@@ -526,7 +526,7 @@ TEST(StatefulSetClaimTemplates, AnOfflineGrowthRestartsTheMember) {
                                      .value());
   world.pods["web-1"].mut("metadata").set("creationTimestamp", "2026-01-02T00:00:00Z");
   EXPECT_EQ(world.sync(), Steps{"delete web-1"});
-  world.bury();
+  world.finish_deletions();
   world.sync();
   EXPECT_EQ(world.sync(), Steps{}) << "one that has not mounted it yet will mount it grown";
   world.pods["web-1"].mut("metadata").set("creationTimestamp", "2026-01-02T01:00:00Z");
@@ -535,7 +535,7 @@ TEST(StatefulSetClaimTemplates, AnOfflineGrowthRestartsTheMember) {
 }
 
 TEST(StatefulSetClaimTemplates, ANewTemplateComesAsMembersRollAndARemovedOneKeepsItsClaim) {
-  World world(2);
+  SetWorld world(2);
   world.ask(api::kClaimTemplateUpdates, "true");
   world.spec().set("persistentVolumeClaimRetentionPolicy",
                    Value::object({{"whenDeleted", "Delete"}, {"whenScaled", "Retain"}}));
@@ -553,7 +553,7 @@ TEST(StatefulSetClaimTemplates, ANewTemplateComesAsMembersRollAndARemovedOneKeep
 }
 
 TEST(StatefulSetClaimTemplates, ARemovedOneKeepsAClaimThatWasToGoWithItsPod) {
-  World world(2);
+  SetWorld world(2);
   world.ask(api::kClaimTemplateUpdates, "true");
   world.spec().set("persistentVolumeClaimRetentionPolicy",
                    Value::object({{"whenDeleted", "Retain"}, {"whenScaled", "Delete"}}));
@@ -567,7 +567,7 @@ TEST(StatefulSetClaimTemplates, ARemovedOneKeepsAClaimThatWasToGoWithItsPod) {
 }
 
 TEST(StatefulSetClaimTemplates, MembersBelowThePartitionKeepTheirs) {
-  World world(2);
+  SetWorld world(2);
   world.ask(api::kClaimTemplateUpdates, "true");
   world.run_until_idle();
   world.spec().mut("updateStrategy").mut("rollingUpdate").set("partition", 1);
@@ -583,7 +583,7 @@ TEST(StatefulSetClaimTemplates, MembersBelowThePartitionKeepTheirs) {
 // --- Recreate
 
 TEST(StatefulSetRecreate, AllGoBeforeTheFirstComes) {
-  World world(3);
+  SetWorld world(3);
   world.ask(api::kUpdateStrategy, "Recreate");
   world.run_until_idle();
   world.image("i:2");
@@ -591,13 +591,13 @@ TEST(StatefulSetRecreate, AllGoBeforeTheFirstComes) {
   world.pods.erase("web-0");
   EXPECT_EQ(world.sync(), Steps{}) << "web-1 and web-2 still run";
   EXPECT_EQ(world.wait_reason(), "Recreating");
-  world.bury();
+  world.finish_deletions();
   world.run_until_idle();
   EXPECT_EQ(world.status()["updatedReplicas"], 3);
 }
 
 TEST(StatefulSetRecreate, OneThatIsMissingDoesNotKeepTheOthers) {
-  World world(3);
+  SetWorld world(3);
   world.ask(api::kUpdateStrategy, "Recreate");
   world.run_until_idle();
   world.pods.erase("web-0");
@@ -609,7 +609,7 @@ TEST(StatefulSetRecreate, OneThatIsMissingDoesNotKeepTheOthers) {
 }
 
 TEST(StatefulSetRecreate, WithOnDeleteAMemberComesBackByItself) {
-  World world(2);
+  SetWorld world(2);
   world.spec().set("updateStrategy", Value::object({{"type", "OnDelete"}}));
   world.ask(api::kUpdateStrategy, "Recreate");
   world.run_until_idle();
@@ -632,7 +632,7 @@ Value budget(std::string_view name, int allowed) {
 }
 
 TEST(StatefulSetBudget, RolloutsAndScaleDownsDrawOnIt) {
-  World world(3, true);
+  SetWorld world(3, true);
   world.spec().mut("updateStrategy").mut("rollingUpdate").set("maxUnavailable", 3);
   world.run_until_idle();
   world.budgets = {budget("all", 0)};
@@ -641,7 +641,7 @@ TEST(StatefulSetBudget, RolloutsAndScaleDownsDrawOnIt) {
   EXPECT_EQ(world.wait_reason(), "Budget");
   world.budgets = {budget("all", 1)};
   EXPECT_EQ(world.sync(), Steps{"delete web-2"});
-  world.bury();
+  world.finish_deletions();
   world.run_until_idle();
   world.image("i:2");
   world.budgets = {budget("all", 1), budget("wide", 5)};
@@ -649,7 +649,7 @@ TEST(StatefulSetBudget, RolloutsAndScaleDownsDrawOnIt) {
 }
 
 TEST(StatefulSetBudget, AMemberThatIsNotReadyCostsNothing) {
-  World world(2);
+  SetWorld world(2);
   world.run_until_idle();
   world.budgets = {budget("all", 0)};
   world.ready("web-1", false);
@@ -661,7 +661,7 @@ TEST(StatefulSetBudget, AMemberThatIsNotReadyCostsNothing) {
 // --- Revisions
 
 TEST(StatefulSetRevision, ALaterReleasesDefaultsRollNothing) {
-  World world(2);
+  SetWorld world(2);
   world.run_until_idle();
   // The same template, as written by a release that fills in more defaults.
   world.spec().mut("template").mut("spec").set("dnsPolicy", "ClusterFirst").set("schedulerName", "default-scheduler");
@@ -673,7 +673,7 @@ TEST(StatefulSetRevision, ALaterReleasesDefaultsRollNothing) {
 // --- Reused claims
 
 TEST(StatefulSetClaims, ThoseOfAnEarlierSetAreAnnounced) {
-  World world(1);
+  SetWorld world(1);
   world.run_until_idle();
   world.claims["data-web-0"].mut("metadata").set("creationTimestamp", "2026-01-02T03:01:05Z");
   world.pods.clear();
@@ -693,7 +693,7 @@ TEST(StatefulSetClaims, ThoseOfAnEarlierSetAreAnnounced) {
 }
 
 TEST(StatefulSetClaims, OwnersAreWrittenBeforeTheNoteMakesAnotherVersion) {
-  World world(1);
+  SetWorld world(1);
   world.spec().set("persistentVolumeClaimRetentionPolicy",
                    Value::object({{"whenDeleted", "Delete"}, {"whenScaled", "Retain"}}));
   world.run_until_idle();
@@ -711,7 +711,7 @@ TEST(StatefulSetClaims, OwnersAreWrittenBeforeTheNoteMakesAnotherVersion) {
 // --- What is waited for
 
 TEST(StatefulSetWait, NamesTheMemberTheReasonAndTheTime) {
-  World world(3);
+  SetWorld world(3);
   world.sync();
   world.pods["web-0"].set("status",
                           json::parse(R"({"phase":"Pending","conditions":[{"type":"PodScheduled","status":"False",
@@ -726,7 +726,7 @@ TEST(StatefulSetWait, NamesTheMemberTheReasonAndTheTime) {
 }
 
 TEST(StatefulSetWait, ASlowStartIsExplainedAfterAWhileOnly) {
-  World world(1);
+  SetWorld world(1);
   world.sync();
   world.pods["web-0"].set("status", json::parse(R"({"phase":"Running","conditions":[{"type":"Ready","status":"False",
       "lastTransitionTime":"2026-01-02T03:04:00Z"}]})")
@@ -743,7 +743,7 @@ TEST(StatefulSetWait, ASlowStartIsExplainedAfterAWhileOnly) {
 }
 
 TEST(StatefulSetWait, AMemberThatDoesNotEndIsNamedAfterItsTime) {
-  World world(2);
+  SetWorld world(2);
   world.run_until_idle();
   world.pods["web-1"].mut("metadata").set("deletionTimestamp", format_time(kNow + 30s));
   world.sync();
@@ -756,7 +756,7 @@ TEST(StatefulSetWait, AMemberThatDoesNotEndIsNamedAfterItsTime) {
 }
 
 TEST(StatefulSetWait, AForeignPodOfTheNameIsNamed) {
-  World world(1);
+  SetWorld world(1);
   world.pods["web-0"] =
       json::parse(R"({"metadata":{"name":"web-0","namespace":"default","uid":"other"},"status":{"phase":"Running"}})")
           .value();
@@ -765,7 +765,7 @@ TEST(StatefulSetWait, AForeignPodOfTheNameIsNamed) {
 }
 
 TEST(StatefulSetWait, WhatStaysOldIsCounted) {
-  World world(3);
+  SetWorld world(3);
   world.run_until_idle();
   world.spec().mut("updateStrategy").mut("rollingUpdate").set("partition", 2);
   world.image("i:2");

@@ -9,8 +9,8 @@
 namespace berth::controllers::statefulset {
 namespace {
 
-World world_of(const Value& stored) {
-  World world(0);
+SetWorld world_of(const Value& stored) {
+  SetWorld world(0);
   world.set = stored["set"];
   const std::pair<const char*, std::map<std::string, Value>*> parts[] = {
       {"pods", &world.pods}, {"claims", &world.claims}, {"revisions", &world.revisions}};
@@ -21,10 +21,10 @@ World world_of(const Value& stored) {
   return world;
 }
 
-std::string what_is_written(const World& world) {
+std::string what_is_written(const SetWorld& world) {
   const Plan plan = world.plan();
   std::string out;
-  for (const std::string& step : World::steps(plan)) out += step + "; ";
+  for (const std::string& step : SetWorld::steps(plan)) out += step + "; ";
   for (const Action& action : plan.then)
     out += json::encode(action.object["status"]) + " was " + json::encode(world.set["status"]);
   return out + (plan.events.empty() ? "" : "events");
@@ -43,7 +43,7 @@ TEST(StatefulSetCompat, AStoredSetIsSyncedWithoutAWrite) {
   const auto sets = stored_sets();
   ASSERT_GE(sets.size(), 3u);
   for (const auto& [file, stored] : sets) {
-    const World world = world_of(stored);
+    const SetWorld world = world_of(stored);
     ASSERT_EQ(world.pods.size(), 3u) << file;
     EXPECT_EQ(what_is_written(world), "") << file;
   }
@@ -52,10 +52,10 @@ TEST(StatefulSetCompat, AStoredSetIsSyncedWithoutAWrite) {
 // The opposite case: each of these differences must cause a write.
 TEST(StatefulSetCompat, WhatIsDifferentIsWritten) {
   for (const auto& [file, stored] : stored_sets()) {
-    World image = world_of(stored);
+    SetWorld image = world_of(stored);
     image.image("another:1");
     EXPECT_NE(what_is_written(image), "") << file;
-    World gone = world_of(stored);
+    SetWorld gone = world_of(stored);
     gone.pods.erase(gone.pods.begin());
     EXPECT_NE(what_is_written(gone), "") << file;
   }
@@ -64,7 +64,7 @@ TEST(StatefulSetCompat, WhatIsDifferentIsWritten) {
 // A release with more defaults writes them with the next change of the set, and replaces no pods.
 TEST(StatefulSetCompat, MoreDefaultsThanThenRollNothing) {
   for (const auto& [file, stored] : stored_sets()) {
-    World world = world_of(stored);
+    SetWorld world = world_of(stored);
     for (auto& [name, revision] : world.revisions) {
       Value& spec = revision.mut("data").mut("spec").mut("template").mut("spec");
       for (const char* field : {"dnsPolicy", "schedulerName", "securityContext"})

@@ -41,11 +41,11 @@ TEST(StatefulSetPlan, ParsesMembers) {
 }
 
 TEST(StatefulSetPlan, FirstSyncMakesRevisionClaimPodAndStatus) {
-  World world(2);
+  SetWorld world(2);
   const Plan plan = world.plan();
   ASSERT_EQ(plan.first.size(), 1u);
   const std::string revision = plan.first[0].name.name;
-  EXPECT_EQ(World::steps(plan), (Steps{"create " + revision, "create data-web-0", "create web-0"}));
+  EXPECT_EQ(SetWorld::steps(plan), (Steps{"create " + revision, "create data-web-0", "create web-0"}));
   ASSERT_EQ(plan.chains.size(), 1u);
   const Action& claim = plan.chains[0][0];
   const Action& pod = plan.chains[0][1];
@@ -89,7 +89,7 @@ TEST(StatefulSetPlan, FirstSyncMakesRevisionClaimPodAndStatus) {
 }
 
 TEST(StatefulSetPlan, OrderedWaitsForEachPredecessor) {
-  World world(3);
+  SetWorld world(3);
   world.sync();
   EXPECT_EQ(world.sync(), Steps{});  // web-0 is pending
   world.ready("web-0", false);
@@ -110,7 +110,7 @@ TEST(StatefulSetPlan, OrderedWaitsForEachPredecessor) {
 }
 
 TEST(StatefulSetPlan, ParallelMakesAllAtOnce) {
-  World world(3, true);
+  SetWorld world(3, true);
   EXPECT_EQ(world.sync().size(), 1u + 6u);
   EXPECT_EQ(world.status()["replicas"].as_int(), 3);
   world.run_until_idle();
@@ -120,27 +120,27 @@ TEST(StatefulSetPlan, ParallelMakesAllAtOnce) {
 }
 
 TEST(StatefulSetPlan, OrderedScalesDownFromTheEndOneAtATime) {
-  World world(4);
+  SetWorld world(4);
   world.run_until_idle();
   world.spec().set("replicas", 1);
   EXPECT_EQ(world.sync(), Steps{"delete web-3"});
   EXPECT_EQ(world.status()["currentReplicas"].as_int(), 3);
   EXPECT_EQ(world.sync(), Steps{});  // still terminating
-  world.bury();
+  world.finish_deletions();
   EXPECT_EQ(world.sync(), Steps{"delete web-2"});
-  world.bury();
+  world.finish_deletions();
   world.ready("web-0", false);  // not healthy: wait
   EXPECT_EQ(world.sync(), Steps{});
   world.ready("web-0");
   EXPECT_EQ(world.sync(), Steps{"delete web-1"});
-  world.bury();
+  world.finish_deletions();
   world.run_until_idle();
   EXPECT_EQ(world.pods.size(), 1u);
   EXPECT_EQ(world.claims.size(), 4u);  // retained
 }
 
 TEST(StatefulSetPlan, AnUnhealthyCondemnedPodIsRemovedOnlyWhenItIsTheFirst) {
-  World world(4);
+  SetWorld world(4);
   world.run_until_idle();
   world.spec().set("replicas", 2);
   world.ready("web-2", false);
@@ -151,23 +151,23 @@ TEST(StatefulSetPlan, AnUnhealthyCondemnedPodIsRemovedOnlyWhenItIsTheFirst) {
 }
 
 TEST(StatefulSetPlan, SeveralEndedCondemnedPodsDoNotBlockEachOther) {
-  World world(4);
+  SetWorld world(4);
   world.run_until_idle();
   world.spec().set("replicas", 1);
   for (const char* name : {"web-1", "web-2", "web-3"}) world.phase(name, "Failed");
   EXPECT_EQ(world.sync(), Steps{"delete web-3"});
-  world.bury();
+  world.finish_deletions();
   EXPECT_EQ(world.sync(), Steps{"delete web-2"});
 }
 
 TEST(StatefulSetPlan, EndedAndDeletedPodsComeBack) {
-  World world(2);
+  SetWorld world(2);
   world.run_until_idle();
   for (const char* end : {"Failed", "Succeeded"}) {
     world.phase("web-0", end);
     EXPECT_EQ(world.sync(), Steps{"delete web-0"});
     EXPECT_EQ(world.sync(), Steps{});
-    world.bury();
+    world.finish_deletions();
     EXPECT_EQ(world.sync(), Steps{"create web-0"});
     world.run_until_idle();
   }
@@ -177,7 +177,7 @@ TEST(StatefulSetPlan, EndedAndDeletedPodsComeBack) {
 }
 
 TEST(StatefulSetPlan, RollsFromTheEndAndCompletes) {
-  World world(3);
+  SetWorld world(3);
   world.run_until_idle();
   const std::string old = world.status()["currentRevision"].str();
   world.image("i:2");
@@ -189,7 +189,7 @@ TEST(StatefulSetPlan, RollsFromTheEndAndCompletes) {
   EXPECT_EQ(world.status()["currentReplicas"].as_int(), 2);
   EXPECT_FALSE(world.status().contains("updatedReplicas"));
   EXPECT_EQ(world.sync(), Steps{});
-  world.bury();
+  world.finish_deletions();
   EXPECT_EQ(world.sync(), Steps{"create web-2"});
   EXPECT_EQ(world.revision_of("web-2"), fresh);
   EXPECT_EQ(world.sync(), Steps{});  // not ready yet
@@ -210,7 +210,7 @@ TEST(StatefulSetPlan, RollsFromTheEndAndCompletes) {
 }
 
 TEST(StatefulSetPlan, PartitionKeepsTheFirstOnes) {
-  World world(4);
+  SetWorld world(4);
   world.run_until_idle();
   const std::string old = world.status()["currentRevision"].str();
   world.spec().mut("updateStrategy").mut("rollingUpdate").set("partition", 2);
@@ -228,7 +228,7 @@ TEST(StatefulSetPlan, PartitionKeepsTheFirstOnes) {
 }
 
 TEST(StatefulSetPlan, MaxUnavailableRollsSeveral) {
-  World world(5);
+  SetWorld world(5);
   world.run_until_idle();
   world.spec().mut("updateStrategy").mut("rollingUpdate").set("maxUnavailable", "40%");
   world.image("i:2");
@@ -238,7 +238,7 @@ TEST(StatefulSetPlan, MaxUnavailableRollsSeveral) {
 
 // Even if another client wrote the largest revision number, going back to an earlier revision completes.
 TEST(StatefulSetPlan, TheLargestRevisionNumberStartsNoLoop) {
-  World world(2, true);
+  SetWorld world(2, true);
   world.run_until_idle();
   const std::string first = world.status()["updateRevision"].str();
   world.image("i:2");
@@ -257,7 +257,7 @@ TEST(StatefulSetPlan, TheAnnotationRollsSeveralToo) {
                                R"({"type":"RollingUpdate","rollingUpdate":{"partition":0,"maxUnavailable":1}})"}) {
     for (const auto& [asked, first] :
          std::map<std::string, std::string>{{"2", "delete web-3"}, {"40%", "delete web-3"}, {"1", ""}, {"39%", ""}}) {
-      World world(5);
+      SetWorld world(5);
       world.spec().set("updateStrategy", json::parse(strategy).value());
       world.run_until_idle();
       world.ask(api::kMaxUnavailable, asked);
@@ -271,7 +271,7 @@ TEST(StatefulSetPlan, TheAnnotationRollsSeveralToo) {
 }
 
 TEST(StatefulSetPlan, ParallelReplacesBrokenOldMembersFirst) {
-  World world(4, true);
+  SetWorld world(4, true);
   world.run_until_idle();
   world.ready("web-0", false);
   world.image("i:2");
@@ -281,7 +281,7 @@ TEST(StatefulSetPlan, ParallelReplacesBrokenOldMembersFirst) {
 }
 
 TEST(StatefulSetPlan, OnDeleteLeavesPodsAlone) {
-  World world(2);
+  SetWorld world(2);
   world.run_until_idle();
   world.spec().set("updateStrategy", Value::object({{"type", "OnDelete"}}));
   const std::string old = world.status()["currentRevision"].str();
@@ -295,7 +295,7 @@ TEST(StatefulSetPlan, OnDeleteLeavesPodsAlone) {
 }
 
 TEST(StatefulSetPlan, MinReadySecondsDelaysAvailability) {
-  World world(2);
+  SetWorld world(2);
   world.spec().set("minReadySeconds", 10);
   world.sync();
   world.ready("web-0", true, "2026-01-02T03:04:01Z");  // 4 s ago
@@ -305,11 +305,11 @@ TEST(StatefulSetPlan, MinReadySecondsDelaysAvailability) {
   EXPECT_EQ(*plan.requeue_delay, 6s);
   EXPECT_EQ(plan.then[0].object["status"]["readyReplicas"].as_int(), 1);
   EXPECT_EQ(plan.then[0].object["status"]["availableReplicas"].as_int(), 0);
-  EXPECT_EQ(World::steps(world.plan(kNow + 6s)), (Steps{"create data-web-1", "create web-1"}));
+  EXPECT_EQ(SetWorld::steps(world.plan(kNow + 6s)), (Steps{"create data-web-1", "create web-1"}));
 }
 
 TEST(StatefulSetPlan, OrdinalsMayStartElsewhere) {
-  World world(2, true);
+  SetWorld world(2, true);
   world.spec().set("ordinals", Value::object({{"start", 5}}));
   world.run_until_idle();
   EXPECT_TRUE(world.pods.count("web-5") && world.pods.count("web-6"));
@@ -318,7 +318,7 @@ TEST(StatefulSetPlan, OrdinalsMayStartElsewhere) {
 }
 
 TEST(StatefulSetPlan, ClaimsThatAreBeingDeletedAreWaitedFor) {
-  World world(1);
+  SetWorld world(1);
   world.claims["data-web-0"] = Value::object(
       {{"metadata",
         Value::object({{"name", "data-web-0"}, {"uid", "c"}, {"deletionTimestamp", "2026-01-01T00:00:00Z"}})}});
@@ -328,11 +328,11 @@ TEST(StatefulSetPlan, ClaimsThatAreBeingDeletedAreWaitedFor) {
   EXPECT_EQ(plan.events[0].message,
             "create Pod web-0 in StatefulSet web failed error: pvc data-web-0 is being deleted");
   world.claims.clear();
-  EXPECT_EQ(World::steps(world.plan()).back(), "create web-0");
+  EXPECT_EQ(SetWorld::steps(world.plan()).back(), "create web-0");
 }
 
 TEST(StatefulSetPlan, APendingPodGetsItsMissingClaimBack) {
-  World world(1);
+  SetWorld world(1);
   world.sync();
   world.claims.clear();
   EXPECT_EQ(world.sync(), Steps{"create data-web-0"});
@@ -342,7 +342,7 @@ TEST(StatefulSetPlan, APendingPodGetsItsMissingClaimBack) {
 }
 
 TEST(StatefulSetPlan, RetentionPolicyIsKeptInOwnerReferences) {
-  World world(3, true);
+  SetWorld world(3, true);
   auto owners = [&](const std::string& claim) {
     std::string out;
     for (const Value& one : world.claims.at(claim)["metadata"]["ownerReferences"]) out += one["kind"].str() + " ";
@@ -363,7 +363,7 @@ TEST(StatefulSetPlan, RetentionPolicyIsKeptInOwnerReferences) {
   EXPECT_EQ(world.sync(), (Steps{"confirm web", "confirm web-2", "patch data-web-2", "delete web-2"}));
   EXPECT_EQ(owners("data-web-2"), "Pod ");
   EXPECT_EQ(owners("data-web-1"), "StatefulSet ");
-  world.bury();
+  world.finish_deletions();
   // Scaled up again before the garbage collector has run: the old claim is not used, and no pod is created until it is
   // gone.
   world.spec().set("replicas", 3);
@@ -386,7 +386,7 @@ TEST(StatefulSetPlan, RetentionPolicyIsKeptInOwnerReferences) {
 }
 
 TEST(StatefulSetPlan, ClaimsWithoutPodsAreRetainedTooWhenThePolicyChanges) {
-  World world(2, true);
+  SetWorld world(2, true);
   auto policy = [&](const char* deleted) {
     world.spec().set("persistentVolumeClaimRetentionPolicy",
                      Value::object({{"whenDeleted", deleted}, {"whenScaled", "Retain"}}));
@@ -403,40 +403,40 @@ TEST(StatefulSetPlan, ClaimsWithoutPodsAreRetainedTooWhenThePolicyChanges) {
 }
 
 TEST(StatefulSetPlan, AdoptsAndReleasesBySelector) {
-  World world(2);
+  SetWorld world(2);
   world.run_until_idle();
   Value orphan = world.pods["web-1"];
   orphan.mut("metadata").erase("ownerReferences");
   world.pods["web-1"] = orphan;
   world.orphans = {orphan};
-  EXPECT_EQ(World::steps(world.plan()), (Steps{"confirm web", "patch web-1"}));
+  EXPECT_EQ(SetWorld::steps(world.plan()), (Steps{"confirm web", "patch web-1"}));
   // The name is used by a pod that does not match the selector: the plan waits for it and deletes nothing.
   world.orphans[0].mut("metadata").set("labels", Value::object({{"app", "other"}}));
   Plan plan = world.plan();
-  EXPECT_EQ(World::steps(plan), Steps{});
+  EXPECT_EQ(SetWorld::steps(plan), Steps{});
   ASSERT_EQ(plan.events.size(), 1u);
   EXPECT_EQ(plan.events[0].message, "create Pod web-1 in StatefulSet web failed error: pods \"web-1\" already exists");
   // A pod whose labels no longer match is released.
   world.orphans.clear();
   world.pods["web-0"].mut("metadata").mut("labels").set("app", "other");
   plan = world.plan();
-  ASSERT_EQ(World::steps(plan), Steps{"patch web-0"});
+  ASSERT_EQ(SetWorld::steps(plan), Steps{"patch web-0"});
   EXPECT_EQ(plan.chains[0][0].object["metadata"]["ownerReferences"][0]["$patch"].as_string(), "delete");
 }
 
 TEST(StatefulSetPlan, ATerminatingSetOnlyReports) {
-  World world(2);
+  SetWorld world(2);
   world.run_until_idle();
   world.set.mut("metadata").set("deletionTimestamp", "2026-01-01T00:00:00Z").set("generation", 2);
   world.pods.erase("web-1");
   world.orphans = {world.pods["web-0"]};
   const Plan plan = world.plan();
-  EXPECT_EQ(World::steps(plan), Steps{});
+  EXPECT_EQ(SetWorld::steps(plan), Steps{});
   EXPECT_EQ(plan.then[0].object["status"]["replicas"].as_int(), 1);
 }
 
 TEST(StatefulSetPlan, HistoryIsBounded) {
-  World world(1);
+  SetWorld world(1);
   world.spec().set("revisionHistoryLimit", 2);
   for (int i = 1; i <= 6; ++i) {
     world.image("i:" + std::to_string(i));
@@ -447,9 +447,9 @@ TEST(StatefulSetPlan, HistoryIsBounded) {
 }
 
 TEST(StatefulSetPlan, ANameCollisionIsCounted) {
-  World world(1);
+  SetWorld world(1);
   const std::string name = world.plan().first[0].name.name;
-  World other(1);
+  SetWorld other(1);
   Value foreign = Value::object(
       {{"metadata", Value::object({{"name", name}})}, {"data", Value::object({{"x", 1}})}, {"revision", 1}});
   StatefulSetView view = other.view();
@@ -463,7 +463,7 @@ TEST(StatefulSetPlan, ANameCollisionIsCounted) {
 }
 
 TEST(StatefulSetPlan, RepairsIdentityLabels) {
-  World world(1);
+  SetWorld world(1);
   world.run_until_idle();
   world.pods["web-0"].mut("metadata").mut("labels").erase("statefulset.kubernetes.io/pod-name");
   EXPECT_EQ(world.sync(), Steps{"patch web-0"});
@@ -472,7 +472,7 @@ TEST(StatefulSetPlan, RepairsIdentityLabels) {
 TEST(StatefulSetPlan, OlderObjectsCauseNoWrite) {
   // A set, its revision and pods as Kubernetes 1.20 left them (a null in the revision, no pod-index label would be
   // repaired, so it is there): one sync, zero writes.
-  World world(2);
+  SetWorld world(2);
   world.run_until_idle();
   for (auto& [name, revision] : world.revisions) {
     revision.mut("data").mut("spec").mut("template").mut("metadata").set("creationTimestamp", Value());
@@ -481,7 +481,7 @@ TEST(StatefulSetPlan, OlderObjectsCauseNoWrite) {
 }
 
 TEST(StatefulSetPlan, WorkGrowsWithTheReplicasOnly) {
-  World world(3000, true);
+  SetWorld world(3000, true);
   world.run_until_idle();
   EXPECT_EQ(world.pods.size(), 3000u);
   StatefulSetView view = world.view();

@@ -16,7 +16,7 @@ using namespace api::resources;  // NOLINT
 
 inline const Time kNow = parse_time("2026-01-02T03:04:05Z").value();
 
-struct World {
+struct SetWorld {
   Value set;
   std::map<std::string, Value> pods, claims, revisions;
   std::map<std::string, Value> classes;
@@ -25,7 +25,7 @@ struct World {
   Time now = kNow;
   int uids = 0;
 
-  explicit World(int replicas, bool parallel = false) {
+  explicit SetWorld(int replicas, bool parallel = false) {
     set = json::parse(R"({"apiVersion":"apps/v1","kind":"StatefulSet",
       "metadata":{"name":"web","namespace":"default","uid":"set-uid","generation":1,"resourceVersion":"1"},
       "spec":{"replicas":1,"serviceName":"svc","podManagementPolicy":"OrderedReady",
@@ -154,7 +154,7 @@ struct World {
     pods[name].set("status", Value::object({{"phase", phase}}));
   }
   // Removes pods that are being deleted, as the agent does.
-  void bury() {
+  void finish_deletions() {
     std::erase_if(pods, [](const auto& entry) { return api::is_terminating(entry.second); });
   }
   // Syncs until there is no change; every new pod becomes ready, every terminating one is removed.
@@ -169,7 +169,7 @@ struct World {
           changed = true;
         }
       }
-      bury();
+      finish_deletions();
       if (!changed) return;
     }
     ADD_FAILURE() << "does not settle";

@@ -41,7 +41,7 @@ ldns_rr* new_record(const ldns_rdf* owner, ldns_rr_type type, std::uint32_t ttl)
   return rr;
 }
 
-ldns_rr* to_rr(const Record& record, const ldns_rdf* owner) {
+ldns_rr* to_rr(const DnsRecord& record, const ldns_rdf* owner) {
   ldns_rr* rr = new_record(owner, static_cast<ldns_rr_type>(record.type), kPositiveTtl);
   switch (record.type) {
     case RecordType::kA: ldns_rr_push_rdf(rr, ldns_rdf_new_frm_str(LDNS_RDF_TYPE_A, record.data.c_str())); break;
@@ -75,7 +75,7 @@ ldns_rr* start_of_authority(const std::string& domain) {
 void add_target_addresses(const Zone& zone, const std::string& target, ldns_pkt* reply) {
   ldns_rdf* owner = name_field(target);
   for (RecordType type : {RecordType::kA, RecordType::kAaaa}) {
-    for (const Record* address : zone.find(target, type).records) {
+    for (const DnsRecord* address : zone.find(target, type).records) {
       ldns_pkt_push_rr(reply, LDNS_SECTION_ADDITIONAL, to_rr(*address, owner));
     }
   }
@@ -86,19 +86,19 @@ void fill(const Zone& zone, const std::string& name, RecordType type, const ldns
   if (std::string address = zone.pod_address(name); !address.empty()) {
     bool v6 = address.find(':') != std::string::npos;
     if (type == (v6 ? RecordType::kAaaa : RecordType::kA)) {
-      ldns_pkt_push_rr(reply, LDNS_SECTION_ANSWER, to_rr(Record{name, type, address}, owner));
+      ldns_pkt_push_rr(reply, LDNS_SECTION_ANSWER, to_rr(DnsRecord{name, type, address}, owner));
     } else {
       ldns_pkt_push_rr(reply, LDNS_SECTION_AUTHORITY, start_of_authority(zone.domain()));
     }
     return;
   }
   Zone::ZoneAnswer found = zone.find(name, type);
-  for (const Record* record : found.records) {
+  for (const DnsRecord* record : found.records) {
     ldns_pkt_push_rr(reply, LDNS_SECTION_ANSWER, to_rr(*record, owner));
     if (record->type == RecordType::kSrv) add_target_addresses(zone, record->data, reply);
     if (record->type == RecordType::kCname && type != RecordType::kCname && zone.covers(record->data)) {
       ldns_rdf* target = name_field(record->data);
-      for (const Record* next : zone.find(record->data, type).records)
+      for (const DnsRecord* next : zone.find(record->data, type).records)
         ldns_pkt_push_rr(reply, LDNS_SECTION_ANSWER, to_rr(*next, target));
       ldns_rdf_deep_free(target);
     }

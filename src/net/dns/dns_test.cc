@@ -90,7 +90,7 @@ TEST(Dns, AReplacedOwnerLeavesNothingBehind) {
 
 TEST(Dns, LongAnswersAreTruncatedOverUdpOnly) {
   Zone zone("cluster.local");
-  std::vector<Record> many;
+  std::vector<DnsRecord> many;
   for (int i = 0; i < 60; ++i) many.push_back({kService, RecordType::kA, "10.244.1." + std::to_string(i + 1)});
   zone.replace("x", many);
   EXPECT_TRUE(ask(zone, question(kService + ".", LDNS_RR_TYPE_A)).starts_with("NOERROR aa tc"));
@@ -110,8 +110,8 @@ TEST(Dns, GarbageIsDroppedOrRefused) {
 
 class DnsServerTest : public ::testing::Test {
  protected:
-  std::unique_ptr<Server> start(Loop& loop, std::vector<std::string> upstreams, int upstream_port = 53) {
-    ServerConfig config;
+  std::unique_ptr<DnsServer> start(Loop& loop, std::vector<std::string> upstreams, int upstream_port = 53) {
+    DnsServerConfig config;
     config.address = "127.0.0.1";
     config.port = 0;
     config.upstreams = std::move(upstreams);
@@ -165,7 +165,7 @@ TEST_F(DnsServerTest, ForwardsOtherNamesAndSaysNoWhenThereIsNobodyToAsk) {
   auto upstream = start(loop, {});
   upstream->zone().replace("x", {{"www.example.cluster.local", RecordType::kA, "192.0.2.7"}});
   // A server with another zone forwards to it.
-  ServerConfig config;
+  DnsServerConfig config;
   config.address = "127.0.0.1";
   config.port = 0;
   config.upstreams = {"127.0.0.1"};
@@ -183,7 +183,7 @@ TEST_F(DnsServerTest, ForwardsOtherNamesAndSaysNoWhenThereIsNobodyToAsk) {
 TEST_F(DnsServerTest, AnyPortIsOneThatBothKindsOfSocketGet) {
   Loop loop(1);
   std::vector<Fd> taken;
-  std::vector<std::unique_ptr<Server>> servers;
+  std::vector<std::unique_ptr<DnsServer>> servers;
   for (int i = 0; i < 400; ++i) {
     Fd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
     sockaddr_in address{};
@@ -196,7 +196,7 @@ TEST_F(DnsServerTest, AnyPortIsOneThatBothKindsOfSocketGet) {
   }
   ASSERT_GT(taken.size(), 300u);
   for (int i = 0; i < 200; ++i) {
-    ServerConfig config;
+    DnsServerConfig config;
     config.address = "127.0.0.1";
     config.port = 0;
     auto server = start_server(loop, "cluster.local", config);

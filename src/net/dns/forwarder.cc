@@ -67,7 +67,7 @@ void set_id(std::string& wire, unsigned id) {
 
 }  // namespace
 
-Result<SocketAddress> upstream_address(std::string_view text, int port) {
+Result<UpstreamAddress> upstream_address(std::string_view text, int port) {
   const auto invalid = [text] { return error(Code::kInvalid, quoted(text) + " is no address of a name server"); };
   std::string_view host = text, port_text;
   if (text.starts_with('[')) {
@@ -85,7 +85,7 @@ Result<SocketAddress> upstream_address(std::string_view text, int port) {
     if (!number.ok() || *number < 1 || *number > 65535) return invalid();
     port = static_cast<int>(*number);
   }
-  SocketAddress address;
+  UpstreamAddress address;
   sockaddr_in v4{};
   if (::inet_pton(AF_INET, std::string(host).c_str(), &v4.sin_addr) == 1) {
     v4.sin_family = AF_INET;
@@ -112,7 +112,7 @@ Result<SocketAddress> upstream_address(std::string_view text, int port) {
 }
 
 bool is_loopback(std::string_view upstream) {
-  Result<SocketAddress> address = upstream_address(upstream, 53);
+  Result<UpstreamAddress> address = upstream_address(upstream, 53);
   if (!address.ok()) return false;
   if (address->storage.ss_family == AF_INET) {
     sockaddr_in v4{};
@@ -129,38 +129,38 @@ Forwarder::Forwarder(Loop& loop, ForwarderConfig config) : loop_(loop), config_(
 }
 
 Forwarder::~Forwarder() {
-  for (auto& [number, asked] : asked_) {
-    loop_.unwatch_fd(asked.socket.get());
-    loop_.cancel(asked.timer);
+  for (auto& [number, forwarded] : in_flight_) {
+    loop_.unwatch_fd(forwarded.socket.get());
+    loop_.cancel(forwarded.timer);
   }
 }
 
-void Forwarder::ask(std::string question, bool tcp, std::uint32_t asker, Function<void(std::string)> answered) {
-  ForwardedQuestion asked;
-  asked.tcp = tcp;
-  asked.asker = asker;
-  asked.question = std::move(question);
-  asked.answered = std::move(answered);
-  asked.until = loop_.monotonic() + 2 * config_.timeout;
-  auto own = askers_.find(asker);
-  if (asked_.size() + (own == askers_.end() ? 0 : own->second) >= kMaxInFlight)
-    return asked.answered(server_failure(asked.question));
-  try_upstream(std::move(asked));
+void Forwarder::forward(std::string question, bool tcp, std::uint32_t client, Function<void(std::string)> answered) {
+  ForwardedQuestion forwarded;
+  forwarded.tcp = tcp;
+  forwarded.client = client;
+  forwarded.question = std::move(question);
+  forwarded.answered = std::move(answered);
+  forwarded.until = loop_.monotonic() + 2 * config_.timeout;
+  auto own = per_client_.find(client);
+  if (in_flight_.size() + (own == per_client_.end() ? 0 : own->second) >= kMaxInFlight)
+    return forwarded.answered(server_failure(forwarded.question));
+  try_upstream(std::move(forwarded));
 }
 
-bool Forwarder::is_skipped(Upstream& upstream, std::uint32_t asker) const {
+bool Forwarder::is_skipped(Upstream& upstream, std::uint32_t client) const {
   const Duration now = loop_.monotonic();
   if (now >= upstream.silent_until) return false;
-  Duration& next = upstream.next_test.try_emplace(asker, upstream.silent_since + kTestInterval).first->second;
+  Duration& next = upstream.next_test.try_emplace(client, upstream.silent_since + kTestInterval).first->second;
   if (now < next) return true;
   next = now + kTestInterval;
   return false;
 }
 
-void Forwarder::on_timeout(const ForwardedQuestion& asked) {
-  Upstream& upstream = upstreams_[asked.upstream];
-  if (upstream.last_message >= asked.sent) return;
-  if (upstream.timed_out_names.size() < kNamesUntilSilent) upstream.timed_out_names.insert(name_of(asked.question));
+void Forwarder::on_timeout(const ForwardedQuestion& forwarded) {
+  Upstream& upstream = upstreams_[forwarded.upstream];
+  if (upstream.last_message >= forwarded.sent) return;
+  if (upstream.timed_out_names.size() < kNamesUntilSilent) upstream.timed_out_names.insert(name_of(forwarded.question));
   if (upstream.timed_out_names.size() < kNamesUntilSilent) return;
   const Duration now = loop_.monotonic();
   if (now >= upstream.silent_until) {
@@ -170,8 +170,8 @@ void Forwarder::on_timeout(const ForwardedQuestion& asked) {
   upstream.silent_until = now + config_.skip_time;
 }
 
-void Forwarder::on_message(const ForwardedQuestion& asked) {
-  Upstream& upstream = upstreams_[asked.upstream];
+void Forwarder::on_message(const ForwardedQuestion& forwarded) {
+  Upstream& upstream = upstreams_[forwarded.upstream];
   upstream.last_message = loop_.monotonic();
   upstream.silent_until = {};
   upstream.next_test.clear();
@@ -179,100 +179,101 @@ void Forwarder::on_message(const ForwardedQuestion& asked) {
 }
 
 // kNotFound: there is no route.
-Status Forwarder::send(ForwardedQuestion& asked) const {
-  BERTH_ASSIGN(const SocketAddress address, upstream_address(upstreams_[asked.upstream].name, config_.port));
+Status Forwarder::send(ForwardedQuestion& forwarded) const {
+  BERTH_ASSIGN(const UpstreamAddress address, upstream_address(upstreams_[forwarded.upstream].name, config_.port));
   const auto failed = [] {
     return error(no_route(errno) ? Code::kNotFound : Code::kUnavailable, std::strerror(errno));
   };
-  asked.socket =
-      Fd(::socket(address.storage.ss_family, (asked.tcp ? SOCK_STREAM : SOCK_DGRAM) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  if (!asked.socket) return failed();
-  if (::connect(asked.socket.get(), reinterpret_cast<const sockaddr*>(&address.storage), address.length) != 0 &&
+  forwarded.socket = Fd(::socket(address.storage.ss_family,
+                                 (forwarded.tcp ? SOCK_STREAM : SOCK_DGRAM) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!forwarded.socket) return failed();
+  if (::connect(forwarded.socket.get(), reinterpret_cast<const sockaddr*>(&address.storage), address.length) != 0 &&
       errno != EINPROGRESS)
     return failed();
-  asked.id = static_cast<std::uint16_t>(loop_.random());
-  std::string wire = asked.question;
-  set_id(wire, asked.id);
-  if (asked.tcp) {
-    asked.out = std::string{static_cast<char>(wire.size() >> 8), static_cast<char>(wire.size() & 255)} + wire;
-    asked.in.clear();
+  forwarded.id = static_cast<std::uint16_t>(loop_.random());
+  std::string wire = forwarded.question;
+  set_id(wire, forwarded.id);
+  if (forwarded.tcp) {
+    forwarded.out = std::string{static_cast<char>(wire.size() >> 8), static_cast<char>(wire.size() & 255)} + wire;
+    forwarded.in.clear();
     return ok_status();
   }
-  if (::send(asked.socket.get(), wire.data(), wire.size(), 0) < 0) return failed();
+  if (::send(forwarded.socket.get(), wire.data(), wire.size(), 0) < 0) return failed();
   return ok_status();
 }
 
-void Forwarder::try_upstream(ForwardedQuestion asked) {
-  for (; asked.upstream < upstreams_.size() && loop_.monotonic() < asked.until; ++asked.upstream) {
-    if (is_skipped(upstreams_[asked.upstream], asked.asker)) {
-      asked.reachable = true;
+void Forwarder::try_upstream(ForwardedQuestion forwarded) {
+  for (; forwarded.upstream < upstreams_.size() && loop_.monotonic() < forwarded.until; ++forwarded.upstream) {
+    if (is_skipped(upstreams_[forwarded.upstream], forwarded.client)) {
+      forwarded.reachable = true;
       continue;
     }
-    asked.sent = loop_.monotonic();
-    Status sent = send(asked);
-    asked.reachable |= sent.ok() || sent.failed_with(Code::kUnavailable);
+    forwarded.sent = loop_.monotonic();
+    Status sent = send(forwarded);
+    forwarded.reachable |= sent.ok() || sent.failed_with(Code::kUnavailable);
     if (!sent.ok()) continue;
     const Id number = ++last_;
-    const int fd = asked.socket.get();
-    const bool tcp = asked.tcp;
-    asked.timer = loop_.after(std::min(config_.timeout, asked.until - loop_.monotonic()), [this, number] {
-      on_timeout(asked_.at(number));
+    const int fd = forwarded.socket.get();
+    const bool tcp = forwarded.tcp;
+    forwarded.timer = loop_.after(std::min(config_.timeout, forwarded.until - loop_.monotonic()), [this, number] {
+      on_timeout(in_flight_.at(number));
       next_upstream(number);
     });
-    ++askers_[asked.asker];
-    asked_.emplace(number, std::move(asked));
+    ++per_client_[forwarded.client];
+    in_flight_.emplace(number, std::move(forwarded));
     // If watching the socket fails, the timeout handles it.
     (void)loop_.watch_fd(fd, tcp ? EPOLLIN | EPOLLOUT : EPOLLIN,
                          [this, number, tcp](std::uint32_t) { tcp ? exchange_tcp(number) : read(number); });
     return;
   }
-  asked.answered(asked.reachable ? server_failure(asked.question) : name_error(asked.question));
+  forwarded.answered(forwarded.reachable ? server_failure(forwarded.question) : name_error(forwarded.question));
 }
 
 void Forwarder::read(Id number) {
   static thread_local char buffer[65536];
   for (;;) {
-    auto found = asked_.find(number);
-    if (found == asked_.end()) return;
-    ForwardedQuestion& asked = found->second;
-    const ssize_t size = ::recv(asked.socket.get(), buffer, sizeof buffer, 0);
+    auto found = in_flight_.find(number);
+    if (found == in_flight_.end()) return;
+    ForwardedQuestion& forwarded = found->second;
+    const ssize_t size = ::recv(forwarded.socket.get(), buffer, sizeof buffer, 0);
     if (size < 0 && (errno == EAGAIN || errno == EINTR)) return;
     if (size < 0) return next_upstream(number);  // the port is closed
-    on_message(asked);
+    on_message(forwarded);
     std::string reply(buffer, static_cast<std::size_t>(size));
-    if (classify_reply(reply, asked.id, asked.question) != Reply::kForeign) return take(number, std::move(reply));
+    if (classify_reply(reply, forwarded.id, forwarded.question) != Reply::kForeign)
+      return handle_reply(number, std::move(reply));
   }
 }
 
 void Forwarder::exchange_tcp(Id number) {
-  auto found = asked_.find(number);
-  if (found == asked_.end()) return;
-  ForwardedQuestion& asked = found->second;
-  while (!asked.out.empty()) {
-    const ssize_t size = ::send(asked.socket.get(), asked.out.data(), asked.out.size(), MSG_NOSIGNAL);
+  auto found = in_flight_.find(number);
+  if (found == in_flight_.end()) return;
+  ForwardedQuestion& forwarded = found->second;
+  while (!forwarded.out.empty()) {
+    const ssize_t size = ::send(forwarded.socket.get(), forwarded.out.data(), forwarded.out.size(), MSG_NOSIGNAL);
     if (size < 0 && (errno == EAGAIN || errno == EINTR)) return;
     if (size < 0) return next_upstream(number);
-    asked.out.erase(0, static_cast<std::size_t>(size));
-    if (asked.out.empty()) (void)loop_.change_fd(asked.socket.get(), EPOLLIN);
+    forwarded.out.erase(0, static_cast<std::size_t>(size));
+    if (forwarded.out.empty()) (void)loop_.change_fd(forwarded.socket.get(), EPOLLIN);
   }
   char buffer[4096];
-  while (asked.in.size() < 2 || asked.in.size() < 2 + number_at(asked.in, 0)) {
-    const ssize_t size = ::recv(asked.socket.get(), buffer, sizeof buffer, 0);
+  while (forwarded.in.size() < 2 || forwarded.in.size() < 2 + number_at(forwarded.in, 0)) {
+    const ssize_t size = ::recv(forwarded.socket.get(), buffer, sizeof buffer, 0);
     if (size < 0 && (errno == EAGAIN || errno == EINTR)) return;
     if (size <= 0) return next_upstream(number);
-    on_message(asked);
-    asked.in.append(buffer, static_cast<std::size_t>(size));
+    on_message(forwarded);
+    forwarded.in.append(buffer, static_cast<std::size_t>(size));
   }
-  std::string reply = asked.in.substr(2, number_at(asked.in, 0));
+  std::string reply = forwarded.in.substr(2, number_at(forwarded.in, 0));
   // The connection carries one question only.
-  if (classify_reply(reply, asked.id, asked.question) == Reply::kForeign) return next_upstream(number);
-  take(number, std::move(reply));
+  if (classify_reply(reply, forwarded.id, forwarded.question) == Reply::kForeign) return next_upstream(number);
+  handle_reply(number, std::move(reply));
 }
 
-void Forwarder::take(Id number, std::string reply) {
-  const ForwardedQuestion& asked = asked_.at(number);
-  const bool failed = classify_reply(reply, asked.id, asked.question) == Reply::kFailure,
-             last = asked.upstream + 1 == upstreams_.size();
+void Forwarder::handle_reply(Id number, std::string reply) {
+  const ForwardedQuestion& forwarded = in_flight_.at(number);
+  const bool failed = classify_reply(reply, forwarded.id, forwarded.question) == Reply::kFailure,
+             last = forwarded.upstream + 1 == upstreams_.size();
   if (failed && (!last || question_of(reply).empty())) return next_upstream(number);
   ForwardedQuestion done = release(number);
   set_id(reply, number_at(done.question, 0));
@@ -280,19 +281,19 @@ void Forwarder::take(Id number, std::string reply) {
 }
 
 void Forwarder::next_upstream(Id number) {
-  ForwardedQuestion asked = release(number);
-  ++asked.upstream;
-  try_upstream(std::move(asked));
+  ForwardedQuestion forwarded = release(number);
+  ++forwarded.upstream;
+  try_upstream(std::move(forwarded));
 }
 
 Forwarder::ForwardedQuestion Forwarder::release(Id number) {
-  auto found = asked_.find(number);
-  ForwardedQuestion asked = std::move(found->second);
-  asked_.erase(found);
-  if (auto own = askers_.find(asked.asker); --own->second == 0) askers_.erase(own);
-  loop_.unwatch_fd(asked.socket.get());
-  loop_.cancel(asked.timer);
-  return asked;
+  auto found = in_flight_.find(number);
+  ForwardedQuestion forwarded = std::move(found->second);
+  in_flight_.erase(found);
+  if (auto own = per_client_.find(forwarded.client); --own->second == 0) per_client_.erase(own);
+  loop_.unwatch_fd(forwarded.socket.get());
+  loop_.cancel(forwarded.timer);
+  return forwarded;
 }
 
 }  // namespace berth::net::dns

@@ -41,9 +41,9 @@ class Forwarder {
   ~Forwarder();
   Forwarder(const Forwarder&) = delete;
 
-  // `asker`: identifies the client, as its address. `answered` is called once with the reply: upstream's, SERVFAIL or
+  // `client`: identifies the client, by its address. `answered` is called once with the reply: upstream's, SERVFAIL or
   // NXDOMAIN; during the call or later, and not after the forwarder was destroyed.
-  void ask(std::string question, bool tcp, std::uint32_t asker, Function<void(std::string)> answered);
+  void forward(std::string question, bool tcp, std::uint32_t client, Function<void(std::string)> answered);
 
  private:
   using Id = std::uint64_t;
@@ -62,21 +62,21 @@ class Forwarder {
     bool reachable = false;  // at least one upstream was
     Duration until{};        // deadline for all upstreams
     Duration sent{};         // to the present upstream
-    std::uint32_t asker = 0;
+    std::uint32_t client = 0;
     std::uint16_t id = 0;  // as sent to the upstream
     std::string question;  // as received from the client
     std::string out, in;   // of the TCP connection
     Function<void(std::string)> answered;
   };
 
-  void try_upstream(ForwardedQuestion asked);
-  Status send(ForwardedQuestion& asked) const;
-  bool is_skipped(Upstream& upstream, std::uint32_t asker) const;
-  void on_timeout(const ForwardedQuestion& asked);
-  void on_message(const ForwardedQuestion& asked);
+  void try_upstream(ForwardedQuestion forwarded);
+  Status send(ForwardedQuestion& forwarded) const;
+  bool is_skipped(Upstream& upstream, std::uint32_t client) const;
+  void on_timeout(const ForwardedQuestion& forwarded);
+  void on_message(const ForwardedQuestion& forwarded);
   void read(Id number);
   void exchange_tcp(Id number);  // over TCP: each message follows its length in two bytes
-  void take(Id number, std::string reply);
+  void handle_reply(Id number, std::string reply);
   void next_upstream(Id number);
   ForwardedQuestion release(Id number);
 
@@ -84,16 +84,16 @@ class Forwarder {
   const ForwarderConfig config_;
   std::vector<Upstream> upstreams_;
   Id last_ = 0;  // ids are not reused, unlike descriptors
-  std::map<Id, ForwardedQuestion> asked_;
-  std::map<std::uint32_t, std::size_t> askers_;  // number of questions per client
+  std::map<Id, ForwardedQuestion> in_flight_;
+  std::map<std::uint32_t, std::size_t> per_client_;  // number of questions per client
 };
 
 // Parses "192.0.2.1", "192.0.2.1:5353", "2001:db8::1", "fe80::1%eth0", "[fe80::1%2]:5353".
-struct SocketAddress {
+struct UpstreamAddress {
   sockaddr_storage storage{};
   socklen_t length = 0;
 };
-Result<SocketAddress> upstream_address(std::string_view text, int port);
+Result<UpstreamAddress> upstream_address(std::string_view text, int port);
 
 // True for loopback addresses.
 bool is_loopback(std::string_view upstream);

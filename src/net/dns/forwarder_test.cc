@@ -130,8 +130,8 @@ class ForwarderTest : public ::testing::Test {
   std::size_t ask(const std::string& name, bool tcp = false, std::uint32_t asker = 1) {
     const std::size_t number = answers_.size();
     answers_.emplace_back();
-    forwarder_->ask(question(name), tcp, asker,
-                    [this, number](std::string wire) { answers_[number] = std::move(wire); });
+    forwarder_->forward(question(name), tcp, asker,
+                        [this, number](std::string wire) { answers_[number] = std::move(wire); });
     return number;
   }
   const std::string& wait_for(std::size_t number) {
@@ -225,7 +225,7 @@ TEST_F(ForwarderTest, NoRouteToAnyoneIsNo) {
     Loop loop(1);
     Forwarder forwarder(loop, {{"192.0.2.1", "2001:db8::1"}});
     int code = -1;
-    forwarder.ask(question("example.com."), false, 1, [&code](std::string wire) { code = code_of(wire); });
+    forwarder.forward(question("example.com."), false, 1, [&code](std::string wire) { code = code_of(wire); });
     ::_exit(code == LDNS_RCODE_NXDOMAIN ? 0 : 2);
   }
   int status = 0;
@@ -439,7 +439,7 @@ int other_end(int client) {
 TEST(DnsServer, AnAnswerDoesNotReachWhoeverHasTheDescriptorNow) {
   Loop loop(1);
   TcpUpstream upstream;
-  ServerConfig config;
+  DnsServerConfig config;
   config.address = "127.0.0.1";
   config.port = 0;
   config.upstreams = {upstream.name()};

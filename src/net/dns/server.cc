@@ -38,9 +38,9 @@ struct Connection {
   TimerId timer = 0;
 };
 
-class LoopServer final : public Server {
+class LoopServer final : public DnsServer {
  public:
-  LoopServer(Loop& loop, std::string domain, ServerConfig config)
+  LoopServer(Loop& loop, std::string domain, DnsServerConfig config)
       : loop_(loop),
         zone_(std::move(domain)),
         config_(std::move(config)),
@@ -101,8 +101,8 @@ class LoopServer final : public Server {
         send_datagram(from, answered.wire);
         continue;
       }
-      forwarder_.ask(std::string(question), false, from.sin_addr.s_addr,
-                     [this, from](std::string wire) { send_datagram(from, wire); });
+      forwarder_.forward(std::string(question), false, from.sin_addr.s_addr,
+                         [this, from](std::string wire) { send_datagram(from, wire); });
     }
   }
 
@@ -163,7 +163,8 @@ class LoopServer final : public Server {
       if (!answered.wire.empty()) {
         send_on(id, answered.wire);
       } else {
-        forwarder_.ask(std::move(question), true, connection.peer, [this, id](std::string wire) { send_on(id, wire); });
+        forwarder_.forward(std::move(question), true, connection.peer,
+                           [this, id](std::string wire) { send_on(id, wire); });
       }
       if (!connections_.contains(id)) return;
     }
@@ -201,7 +202,7 @@ class LoopServer final : public Server {
 
   Loop& loop_;
   Zone zone_;
-  ServerConfig config_;
+  DnsServerConfig config_;
   Fd udp_, tcp_;
   int port_ = 0;
   std::uint64_t last_connection_ = 0;
@@ -211,10 +212,10 @@ class LoopServer final : public Server {
 
 }  // namespace
 
-Result<std::unique_ptr<Server>> start_server(Loop& loop, std::string domain, ServerConfig config) {
+Result<std::unique_ptr<DnsServer>> start_server(Loop& loop, std::string domain, DnsServerConfig config) {
   auto server = std::make_unique<LoopServer>(loop, std::move(domain), std::move(config));
   BERTH_TRY(server->start());
-  return std::unique_ptr<Server>(std::move(server));
+  return std::unique_ptr<DnsServer>(std::move(server));
 }
 
 std::vector<std::string> nameservers_of(std::string_view resolv_conf) {

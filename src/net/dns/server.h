@@ -11,21 +11,21 @@
 
 namespace berth::net::dns {
 
-struct ServerConfig {
+struct DnsServerConfig {
   std::string address = "10.96.0.10";
   int port = 53;                       // 0: any port, for tests
   std::vector<std::string> upstreams;  // see forwarder.h
   int upstream_port = 53;              // of upstreams without a port
 };
 
-class Server {
+class DnsServer {
  public:
-  virtual ~Server() = default;
+  virtual ~DnsServer() = default;
   virtual Zone& zone() = 0;  // modified between questions, on the loop
   virtual int port() const = 0;
 };
 // The server owns the zone. Fails if address or port cannot be bound.
-Result<std::unique_ptr<Server>> start_server(Loop& loop, std::string domain, ServerConfig config);
+Result<std::unique_ptr<DnsServer>> start_server(Loop& loop, std::string domain, DnsServerConfig config);
 
 // The nameservers of a resolv.conf text, in order.
 std::vector<std::string> nameservers_of(std::string_view resolv_conf);

@@ -15,7 +15,7 @@ bool Zone::covers(std::string_view name) const {
   return (name.ends_with(".in-addr.arpa") || name.ends_with(".ip6.arpa")) && names_.contains(std::string(name));
 }
 
-void Zone::link(const Record& record) {
+void Zone::link(const DnsRecord& record) {
   names_[record.name].records.push_back(&record);
   for (std::string name = record.name;;) {
     ++names_[name].references;
@@ -25,7 +25,7 @@ void Zone::link(const Record& record) {
   }
 }
 
-void Zone::unlink(const Record& record) {
+void Zone::unlink(const DnsRecord& record) {
   std::erase(names_[record.name].records, &record);
   for (std::string name = record.name;;) {
     auto node = names_.find(name);
@@ -36,18 +36,18 @@ void Zone::unlink(const Record& record) {
   }
 }
 
-bool Zone::replace(const std::string& owner, std::vector<Record> records) {
+bool Zone::replace(const std::string& owner, std::vector<DnsRecord> records) {
   std::sort(records.begin(), records.end());
   records.erase(std::unique(records.begin(), records.end()), records.end());
   auto old = owners_.find(owner);
   if (old == owners_.end() ? records.empty() : old->second == records) return false;
   if (old != owners_.end()) {
-    for (const Record& record : old->second) unlink(record);
+    for (const DnsRecord& record : old->second) unlink(record);
     owners_.erase(old);
   }
   if (records.empty()) return true;
-  std::vector<Record>& kept = owners_[owner] = std::move(records);
-  for (const Record& record : kept) link(record);
+  std::vector<DnsRecord>& kept = owners_[owner] = std::move(records);
+  for (const DnsRecord& record : kept) link(record);
   return true;
 }
 
@@ -56,7 +56,7 @@ Zone::ZoneAnswer Zone::find(std::string_view name, RecordType type) const {
   auto node = names_.find(std::string(name));
   found.exists = node != names_.end() || name == domain_;
   if (node == names_.end()) return found;
-  for (const Record* record : node->second.records) {
+  for (const DnsRecord* record : node->second.records) {
     if (record->type == type || record->type == RecordType::kCname) found.records.push_back(record);
   }
   return found;

@@ -16,13 +16,13 @@ namespace berth::net::dns {
 
 enum class RecordType : std::uint16_t { kA = 1, kCname = 5, kPtr = 12, kTxt = 16, kAaaa = 28, kSrv = 33 };
 
-struct Record {
+struct DnsRecord {
   std::string name;
   RecordType type = RecordType::kA;
   std::string data;          // address text, target name, or text
   std::uint16_t port = 0;    // kSrv
   std::uint16_t weight = 0;  // kSrv
-  auto operator<=>(const Record&) const = default;
+  auto operator<=>(const DnsRecord&) const = default;
 };
 
 class Zone {
@@ -34,11 +34,11 @@ class Zone {
   bool covers(std::string_view name) const;
 
   // Replaces all records of `owner` ("svc/default/mysql"); empty: removes them. Returns whether anything changed.
-  bool replace(const std::string& owner, std::vector<Record> records);
+  bool replace(const std::string& owner, std::vector<DnsRecord> records);
 
   struct ZoneAnswer {
     bool exists = false;
-    std::vector<const Record*> records;  // of the type in the question (or CNAME); valid until the next replace()
+    std::vector<const DnsRecord*> records;  // of the type in the question (or CNAME); valid until the next replace()
   };
   ZoneAnswer find(std::string_view name, RecordType type) const;
   // The address in <dashed address>.<namespace>.pod.<domain>; empty for other names.
@@ -48,14 +48,14 @@ class Zone {
 
  private:
   struct ZoneNode {
-    std::vector<const Record*> records;
+    std::vector<const DnsRecord*> records;
     int references = 0;  // records of this name and of names below it
   };
-  void link(const Record& record);
-  void unlink(const Record& record);
+  void link(const DnsRecord& record);
+  void unlink(const DnsRecord& record);
 
   std::string domain_;
-  std::map<std::string, std::vector<Record>> owners_;
+  std::map<std::string, std::vector<DnsRecord>> owners_;
   std::unordered_map<std::string, ZoneNode> names_;
 };
 
