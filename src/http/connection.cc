@@ -22,7 +22,7 @@ Connection::Connection(Transport& transport, std::uint64_t id, Fd fd, bool tcp, 
       id_(id),
       peer_(std::move(peer)),
       socket_(std::move(fd), tcp),
-      born_(transport.now()),
+      opened_at_(transport.now()),
       progress_(transport.now()) {}
 
 Connection::~Connection() = default;
@@ -57,7 +57,7 @@ void Connection::pump() {
   } else if (!closed() && phase_ != ConnectionPhase::kHandshaking) {
     const bool left_unread = read_input();
     if (!closed()) write_output();
-    // Written output may have made room for the answers to more input.
+    // write_output() may have made room for the answers to the input that is left in the socket.
     if (!closed() && left_unread && session_ && session_->wants_input()) transport_.run_again(id_);
   }
   if (!closed()) update_deadline();
@@ -192,7 +192,7 @@ void Connection::drain_input() {
 
 void Connection::abort() {
   if (closed()) return;
-  if (session_) session_->lost();  // asks for input_ended(), so the phase changes afterwards
+  if (session_) session_->lost();  // lost() calls input_ended(), which reads the phase: change it afterwards
   advance(ConnectionEvent::kRemoved);
   transport_.remove(id_);
 }
@@ -218,18 +218,18 @@ Millis Connection::next_deadline() {
   using Receiving = Session::Receiving;
   const Millis idle = millis(config().idle_timeout);
   if (phase_ == ConnectionPhase::kDraining) return progress_ + kDrainTime;
-  if (!session_) return born_ + std::min(kHandshakeTime, millis(config().head_timeout));
+  if (!session_) return opened_at_ + std::min(kHandshakeTime, millis(config().head_timeout));
   const Receiving receiving = session_->receiving();
   if (receiving != receiving_ && (receiving_ == Receiving::kNothing || receiving == Receiving::kNothing))
-    received_ = transport_.now();
+    receiving_since_ = transport_.now();
   receiving_ = receiving;
   if (!out_.empty()) {
     const Millis answer = session_->answer_deadline();
     return answer != 0 ? std::min(answer, output_waits_ + idle) : output_waits_ + idle;
   }
   switch (receiving) {
-    case Receiving::kHead: return received_ + millis(config().head_timeout);
-    case Receiving::kBody: return received_ + millis(config().body_timeout);
+    case Receiving::kHead: return receiving_since_ + millis(config().head_timeout);
+    case Receiving::kBody: return receiving_since_ + millis(config().body_timeout);
     case Receiving::kNothing: break;
   }
   if (!session_->idle()) return 0;

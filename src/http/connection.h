@@ -15,7 +15,7 @@ class Session {
  public:
   virtual ~Session() = default;
   virtual void input(std::string_view bytes) = 0;
-  virtual bool wants_input() const = 0;  // false: leave the rest with the kernel for now
+  virtual bool wants_input() const = 0;  // false: read no more from the socket for now
   virtual void end_of_input() = 0;       // the peer sends no more
   virtual void command(TransportCommand& command) = 0;
   virtual void fill() {}                    // the output queue has room
@@ -100,12 +100,12 @@ class Connection {
   std::shared_ptr<OpenExchanges> open_exchanges_ = std::make_shared<OpenExchanges>();
   std::string first_bytes_;  // in kDetecting
   ConnectionPhase phase_ = ConnectionPhase::kDetecting;
-  const Millis born_;
-  Millis progress_;          // when bytes last went either way
-  Millis output_waits_ = 0;  // since when the socket has taken none of the output queue; 0: the queue is empty
-  Millis received_ = 0;      // when the peer began what receiving_ says
-  Millis deadline_ = 0;      // 0: none
-  Millis timer_at_ = 0;      // of the transport's timer for this connection; 0: there is none
+  const Millis opened_at_;
+  Millis progress_;             // when bytes last went either way
+  Millis output_waits_ = 0;     // since when the socket has taken none of the output queue; 0: the queue is empty
+  Millis receiving_since_ = 0;  // when the peer began to send the part of a request that receiving_ names
+  Millis deadline_ = 0;         // 0: none
+  Millis timer_at_ = 0;         // of the transport's timer for this connection; 0: there is none
   Session::Receiving receiving_ = Session::Receiving::kNothing;
 };
 

@@ -47,10 +47,10 @@ class Http1Session final : public Session {
   void input(std::string_view bytes) override;
   bool wants_input() const override {
     // Unparsed input may be one incomplete head, but only between requests: room for the largest.
-    const std::size_t most = exchange_open(phase_)
-                                 ? kMaxPipelined
-                                 : std::max(kMaxPipelined, connection_.config().max_header + kMaxPipelined / 16);
-    return phase_ != Http1Phase::kEnded && !withholds_body(phase_) && input_.size() < most && !output_full();
+    const std::size_t limit = exchange_open(phase_)
+                                  ? kMaxPipelined
+                                  : std::max(kMaxPipelined, connection_.config().max_header + kMaxPipelined / 16);
+    return phase_ != Http1Phase::kEnded && !withholds_body(phase_) && input_.size() < limit && !output_full();
   }
   void end_of_input() override;
   void command(TransportCommand& command) override;
@@ -81,7 +81,7 @@ class Http1Session final : public Session {
   void accept_body();
   void pass_request();
   bool update_charge();
-  std::size_t parse_kept_input();
+  std::size_t parse_input();
   std::size_t parse(std::string_view bytes);
   void refuse(int status, std::string_view message);
   void respond(TransportCommand& command);
@@ -122,7 +122,7 @@ void Http1Session::input(std::string_view bytes) {
   }
   if (!input_.empty()) {
     input_.append(bytes);
-    parse_kept_input();
+    parse_input();
     update_charge();
     return;
   }
@@ -132,7 +132,7 @@ void Http1Session::input(std::string_view bytes) {
 }
 
 // Parses input_ up to the end of one request. Returns the number of bytes.
-std::size_t Http1Session::parse_kept_input() {
+std::size_t Http1Session::parse_input() {
   std::string all;
   all.swap(input_);
   const std::size_t used = parse(std::string_view(all).substr(parsed_));
@@ -154,8 +154,8 @@ std::size_t Http1Session::parse_kept_input() {
   return used;
 }
 
-// Charges what is kept of requests. False: that is more than all connections together may keep, and the request has
-// been refused.
+// Charges the bytes of requests in memory to ServerTotals::unanswered. False: that exceeds Config::max_unanswered, and
+// the request has been refused.
 bool Http1Session::update_charge() {
   if (phase_ == Http1Phase::kEnded) return false;
   const bool answering = exchange_open(phase_) && !withholds_body(phase_);
@@ -431,7 +431,7 @@ void Http1Session::upgrade(TransportCommand& command) {
 void Http1Session::fill() {
   if (!reads_request(phase_) || input_.empty() || output_full()) return;
   while (reads_request(phase_) && !input_.empty() && !output_full()) {
-    if (parse_kept_input() == 0) break;
+    if (parse_input() == 0) break;
   }
   update_charge();
 }
@@ -464,12 +464,12 @@ class RawSession final : public Session {
   bool wants_input() const override {
     if (!link_ || link_->unread.load() < kReadWindow) return true;
     link_->read_stopped.store(true);
-    // The loop may have caught up just before it could see that.
+    // The loop may have received the bytes before it could see read_stopped: then it sends no kResumeReading.
     return link_->unread.load() < kReadWindow / 2 && link_->read_stopped.exchange(false);
   }
   void end_of_input() override {
     connection_.close_after_output(false);
-    gone();
+    emit_closed();
   }
   void command(TransportCommand& command) override {
     if (!link_ || command.stream != link_->stream) return;
@@ -493,10 +493,10 @@ class RawSession final : public Session {
     }
   }
   bool idle() const override { return false; }
-  void lost() override { gone(); }
+  void lost() override { emit_closed(); }
 
  private:
-  void gone() {
+  void emit_closed() {
     if (link_) connection_.transport().emit(TransportEvent{TransportEvent::Kind::kClosed, link_, nullptr, {}});
     link_.reset();
   }

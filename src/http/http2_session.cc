@@ -110,7 +110,7 @@ class Http2Session final : public Session {
   void stream_closed(std::int32_t id);
   void proceed(std::int32_t id, Stream& stream);
   Millis deadline_of(const Stream& stream) const;
-  // A stream has a deadline from now on.
+  // To be called when a stream gets a deadline: check_deadlines() runs soon enough for it.
   void check_soon() {
     if (next_check_ == 0)
       next_check_ = c_.transport().now() + std::min(kCheckEvery, millis(c_.config().answer_timeout));
@@ -124,8 +124,8 @@ class Http2Session final : public Session {
   Http2Phase phase_ = Http2Phase::kAwaitingFrame;
   std::vector<std::int32_t> unscreened_;  // heads of this input whose bodies had not come with them
   Millis next_check_ = 0;
-  double resets_ = kResetBurst;
-  Millis resets_at_ = 0;
+  double resets_left_ = kResetBurst;  // a token bucket: how many streams the peer may reset
+  Millis resets_at_ = 0;              // when resets_left_ was last refilled
 };
 
 // The callbacks that nghttp2 calls with the session.
@@ -282,7 +282,7 @@ void Http2Session::input(std::string_view bytes) {
     c_.close_after_output(true);
     return;
   }
-  // Only now: most bodies come in the same read as their heads, and need no screening.
+  // Screen after the whole read: most bodies come in the same read as their heads, and need no screening.
   for (std::int32_t id : std::exchange(unscreened_, {})) {
     if (Stream* stream = find(id); stream && stream->receives()) screen(id, *stream);
   }
@@ -425,10 +425,12 @@ void Http2Session::submit_head(std::int32_t id, Stream& stream, int status, cons
   names.reserve(headers.size());
   for (const auto& [name, value] : headers) {
     if (!valid_header(name, value)) continue;
-    const std::string& small = names.emplace_back(lower(name));
+    const std::string& lower_name = names.emplace_back(lower(name));
     // Fields about the connection are malformed in HTTP/2 (RFC 9113, 8.2.2).
-    if (small == "connection" || small == "transfer-encoding" || small == "keep-alive" || small == "upgrade") continue;
-    add(small, value);
+    if (lower_name == "connection" || lower_name == "transfer-encoding" || lower_name == "keep-alive" ||
+        lower_name == "upgrade")
+      continue;
+    add(lower_name, value);
   }
   if (!length.empty()) add("content-length", length);
   nghttp2_data_provider provider{};
@@ -583,10 +585,10 @@ void Http2Session::stream_closed(std::int32_t id) {
 
 bool Http2Session::too_many_resets() {
   Millis now = c_.transport().now();
-  resets_ = std::min(kResetBurst, resets_ + static_cast<double>(now - resets_at_) / 1000 * kResetsPerSecond);
+  resets_left_ = std::min(kResetBurst, resets_left_ + static_cast<double>(now - resets_at_) / 1000 * kResetsPerSecond);
   resets_at_ = now;
-  resets_ -= 1;
-  return resets_ < 0;
+  resets_left_ -= 1;
+  return resets_left_ < 0;
 }
 
 void Http2Session::lost() {

@@ -39,7 +39,7 @@ class Core : public std::enable_shared_from_this<Core> {
     runtime_.run_or_post([self = shared_from_this(), events = std::move(events)]() mutable { self->handle(events); },
                          &helper);
   }
-  // All that exchanges and channels do ends here, so this is where they are found to be on the loop thread.
+  // Every call of an Exchange or Channel that has an effect comes here, so the thread is checked here.
   void send(TransportCommand command, std::size_t transport) {
     affinity_.check();
     if (!open_) return;
@@ -239,7 +239,7 @@ class LoopExchange final : public Exchange, public ExchangeHandler {
   ~LoopExchange() override {
     if (link_->handler == this) link_->handler = nullptr;
     link_->open_exchanges->count.fetch_sub(1);
-    // Also where the peer sends no more: it may still read.
+    // Also after kPeerGone, which may mean only that the peer sends no more: it may still read.
     if (phase_ != ExchangePhase::kDone)
       core_->send(make_command(TransportCommand::Kind::kAbandon, *link_), link_->transport);
   }
@@ -348,7 +348,7 @@ class LoopExchange final : public Exchange, public ExchangeHandler {
     BERTH_CHECK(next, "an exchange has no such transition");
     phase_ = *next;
   }
-  // The peer does not keep up, and there is no memory to wait for it: what it has not taken is lost.
+  // The peer reads too slowly, and its share of memory is used up: the rest of the answer is dropped.
   void cut_off() {
     advance(ExchangeEvent::kCutOff);
     core_->send(make_command(TransportCommand::Kind::kAbandon, *link_), link_->transport);

@@ -180,8 +180,8 @@ void Transport::run_work() {
     new_work_ = false;
     std::vector<Work> work;
     work.swap(work_);
-    for (Work& each : work) {
-      if (!each()) work_.push_back(std::move(each));
+    for (Work& item : work) {
+      if (!item()) work_.push_back(std::move(item));
     }
     if (new_work_) run_commands();  // answers before work: their clients wait
   } while (new_work_);
@@ -198,8 +198,8 @@ void Transport::finish_work() {
   }
 }
 
-// The milliseconds to wait: 0 where commands have come since the last round. Under the same lock the thread counts as
-// asleep, so that the next command wakes it.
+// Returns the milliseconds to wait: 0 where commands have come since the last round. Under the same lock awake_ becomes
+// false, so that the next command wakes the thread.
 int Transport::fall_asleep(int timeout) {
   std::lock_guard lock(mutex_);
   awake_ = timeout == 0 || !commands_.empty() || !new_listeners_.empty();
@@ -222,7 +222,7 @@ void Transport::run_commands() {
     epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, listener->fd(), &event);
     listeners_.push_back(std::move(listener));
   }
-  // All commands first, then one write for each connection.
+  // All commands first, so that each connection writes to its socket once.
   for (TransportCommand& command : commands) {
     if (Connection* connection = find(command.connection)) connection->on_command(command);
   }

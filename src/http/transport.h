@@ -120,15 +120,15 @@ class Transport : public IoHelper {
   std::size_t examined_ = 0;  // the slot that make_room() examined last
   std::vector<std::unique_ptr<Connection>> dead_;
   std::vector<TransportEvent> events_;
-  std::vector<std::uint64_t> again_;
+  std::vector<std::uint64_t> again_;  // connections to be run in the next round without an event (run_again)
   std::vector<Work> work_;
-  bool new_work_ = false;  // some of it has never run
+  bool new_work_ = false;  // some of work_ has never run
   std::priority_queue<Timer, std::vector<Timer>, std::greater<>> timers_;
 
   std::mutex mutex_;  // guards the next three
   std::vector<TransportCommand> commands_;
   std::vector<std::shared_ptr<Listener>> new_listeners_;
-  bool awake_ = true;  // the thread reads the two above before it sleeps, so no wake() is needed
+  bool awake_ = true;  // the thread will read the two above before it sleeps, so send() need not wake() it
   std::atomic<bool> stop_{false};
   std::thread thread_;
 };

@@ -16,6 +16,8 @@ namespace berth::http {
 
 namespace {
 
+// The streams of one session: each is a SPDY stream with this name as its streamtype, or a numbered channel of the
+// WebSocket.
 enum Lane { kInput = 0, kOutput = 1, kError = 2, kStatus = 3, kResize = 4, kLanes = 5 };
 constexpr const char* kLaneNames[kLanes] = {"stdin", "stdout", "stderr", "error", "resize"};
 constexpr unsigned char kCloseSignal = 255;                    // v5: followed by the channel that ends
@@ -50,7 +52,7 @@ class RemoteImpl final : public RemoteSession {
     if (socket_) socket_->close(1000, "");
   }
 
-  // In kAwaitingStreams the session owns itself: its caller returns before the peer opens the streams.
+  // In kAwaitingStreams the session owns itself: serve_remote_command() returns before the peer opens the streams.
   static RemoteImpl* make(const RemoteOptions& options, Ready ready) {
     auto own = std::make_unique<RemoteImpl>(options, std::move(ready));
     RemoteImpl* self = own.get();
