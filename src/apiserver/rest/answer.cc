@@ -56,9 +56,9 @@ void add_deprecation(http::Headers& headers, const Context& context) {
 }
 
 table::IncludeObject include_object(const Context& context) {
-  std::string_view wanted = context.parameter("includeObject");
-  if (wanted == "None") return table::IncludeObject::kNone;
-  if (wanted == "Object") return table::IncludeObject::kObject;
+  std::string_view value = context.parameter("includeObject");
+  if (value == "None") return table::IncludeObject::kNone;
+  if (value == "Object") return table::IncludeObject::kObject;
   return table::IncludeObject::kMetadata;
 }
 

@@ -8,6 +8,7 @@
 namespace berth::apiserver::rest {
 namespace {
 
+// The callback for the registry: answers the request.
 registry::Done answering(const ContextPtr& context) {
   return [context](Result<registry::Answer> answer) {
     if (!answer.ok()) return answer_error(context, answer.error());
@@ -32,7 +33,7 @@ Error wrong_patch(const Value& patch, const char* expected) {
 }
 
 void handle_patch(const ContextPtr& context) {
-  // As sent: upstream cuts the parameters off, and compares letter by letter.
+  // Without parameters, and with the case of its letters, as upstream compares it.
   const std::string_view type = cut(http::header(context->request().headers, "content-type"), ";").before;
   api::PatchType patch_type;
   if (type == "application/json-patch+json") {
@@ -49,7 +50,7 @@ void handle_patch(const ContextPtr& context) {
   const std::string& text = context->request().body;
   json::ParseOptions options;
   options.duplicates = &context->call.duplicates;
-  std::vector<std::string> repeated;  // of what is applied
+  std::vector<std::string> repeated;  // fields that the applied YAML has twice
   Result<Value> patch =
       patch_type == api::PatchType::kApply ? yaml::parse(text, nullptr, &repeated) : json::parse(text, options);
   if (!patch.ok()) {

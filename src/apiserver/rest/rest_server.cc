@@ -82,8 +82,8 @@ Status check_acceptable(const Accept& accept, const api::schema::Kind& kind, std
     if (collection && (verb == "list" || verb == "watch")) offered.append(", ").append(kStreams);
     return router_refusal(Code::kNotAcceptable, "406: Not Acceptable\n\nAvailable representations: " + offered);
   }
-  bool one = verb == "get" || verb == "list";
-  if (!one || accept.as != As::kPartialMetadata || accept.wants_list == (verb == "list")) return ok_status();
+  const bool reads = verb == "get" || verb == "list";
+  if (!reads || accept.as != As::kPartialMetadata || accept.wants_list == (verb == "list")) return ok_status();
   std::string type = "*" + (kind.group.empty() ? "core" : std::string(cut(kind.group, ".").before)) + "." + kind.kind;
   return error(Code::kNotAcceptable,
                accept.wants_list
@@ -91,10 +91,10 @@ Status check_acceptable(const Accept& accept, const api::schema::Kind& kind, std
                    : "you requested PartialObjectMetadata, but the requested object is a list (" + type + "List)");
 }
 
-// Keys of tokens change seldom.
-const std::pair<std::string, std::string> kForAnHour = {"cache-control", "public, max-age=3600"};
+// Clients may cache the documents about token keys: the keys change seldom.
+const std::pair<std::string, std::string> kCacheForAnHour = {"cache-control", "public, max-age=3600"};
 
-// A document with its hash for an ETag: a client that shows the same has it already.
+// Answers a document with its hash as ETag; 304 where If-None-Match has the same hash.
 template <class Make>
 void answer_tagged(const ContextPtr& context, const std::string& hash, http::Headers headers, Make make_body) {
   const std::string tag = "\"" + hash + "\"";
@@ -104,13 +104,13 @@ void answer_tagged(const ContextPtr& context, const std::string& hash, http::Hea
   context->exchange->respond(200, std::move(headers), {make_body()});
 }
 
-// What the keys of a JWK set sign with.
+// The `alg` of each key of a JWK set.
 Value signing_algorithms(const std::string& jwks) {
-  Value found = Value::array();
+  Value algorithms = Value::array();
   Result<Value> keys = json::parse(jwks);
-  if (!keys.ok()) return found;
-  for (const Value& key : (*keys)["keys"]) found.push(key["alg"]);
-  return found;
+  if (!keys.ok()) return algorithms;
+  for (const Value& key : (*keys)["keys"]) algorithms.push(key["alg"]);
+  return algorithms;
 }
 
 // The checks of "healthz", "livez" and "readyz", by upstream's names; "etcd" is the store. Upstream has more, of parts
@@ -168,7 +168,7 @@ http::Config server_config() {
   http::Config config;
   config.render_error = [](int status, std::string_view message) {
     Value body = api::to_status(api::from_status(status, Value(message)));
-    // The code is what the transport says, also where no reason stands for it (431).
+    // The code is the transport's: from_status() has a reason for some codes only, and none for 431.
     body.set("code", status).set("message", message);
     return http::Config::Rendered{"application/json", json::encode(body) + "\n"};
   };
@@ -234,7 +234,7 @@ ContextPtr RestServer::State::admit(std::shared_ptr<http::Exchange> exchange, st
   if (!context->route.is_resource) verb = lower(request.method);
 
   Result<User> user = identify(config, registry, request);
-  // Unauthenticated clients get one refusal of an HTTP/2 connection, not thousands.
+  // The refusal of an unauthenticated request ends its HTTP/2 connection, which could bring thousands more.
   context->ends_connection = request.http2 && (!user.ok() || user->in_group("system:unauthenticated"));
   if (!user.ok()) {
     answer_error(context, user.error());
@@ -251,8 +251,8 @@ ContextPtr RestServer::State::admit(std::shared_ptr<http::Exchange> exchange, st
   return context;
 }
 
-// Counts the request until its context is gone. False: there are too many, or its user does not read the answers, and
-// it has been answered.
+// Counts the request until its Context is destroyed. False: it has been answered 429, because too many requests are in
+// flight or its user has too many unread answers.
 bool RestServer::State::count_in_flight(Context& context, std::string_view verb) {
   auto refuse = [&context] {
     context.exchange->respond(
@@ -281,7 +281,7 @@ bool RestServer::State::count_in_flight(Context& context, std::string_view verb)
 }
 
 bool RestServer::State::screen(http::Exchange& exchange) {
-  // The exchange is the caller's, and stays.
+  // The caller owns the exchange: the context gets a shared_ptr that does not destroy it.
   std::string verb;
   const bool admitted = admit(std::shared_ptr<http::Exchange>(std::shared_ptr<void>(), &exchange), verb) != nullptr;
   if (!admitted) requests.add();
@@ -360,12 +360,12 @@ bool RestServer::State::handle_discovery(const ContextPtr& context, const std::s
     return true;
   }
   std::vector<std::string_view> parts = split(std::string_view(path).substr(1), '/');
-  std::optional<Value> found;
-  if (parts.size() == 2 && parts[0] == "api") found = api_resource_list(schema, "", parts[1]);
-  if (parts.size() == 2 && parts[0] == "apis") found = api_group(schema, parts[1]);
-  if (parts.size() == 3 && parts[0] == "apis") found = api_resource_list(schema, parts[1], parts[2]);
-  if (!found) return false;
-  answer_value(context, 200, *found);
+  std::optional<Value> document;
+  if (parts.size() == 2 && parts[0] == "api") document = api_resource_list(schema, "", parts[1]);
+  if (parts.size() == 2 && parts[0] == "apis") document = api_group(schema, parts[1]);
+  if (parts.size() == 3 && parts[0] == "apis") document = api_resource_list(schema, parts[1], parts[2]);
+  if (!document) return false;
+  answer_value(context, 200, *document);
   return true;
 }
 
@@ -388,7 +388,7 @@ bool RestServer::State::handle_openapi(const ContextPtr& context, const std::str
     return true;
   }
   if (path == "/openapi/v3") {
-    // As upstream: JSON that says it is text.
+    // As upstream: JSON with the content type text/plain.
     answer_text(context, 200, json::encode(openapi::v3_index(schema)));
     return true;
   }
@@ -435,7 +435,7 @@ void RestServer::State::answer_page(const ContextPtr& context, const std::string
 }
 
 void RestServer::State::handle_path(const ContextPtr& context, const std::string& raw_path) {
-  // One slash at the end is passed over, and no other.
+  // One slash at the end of the path is ignored; an empty part elsewhere makes the path unknown.
   if (raw_path.find("//") != raw_path.npos) return answer_unknown_path(context, group_of_path(raw_path));
   std::string path = raw_path;
   if (path.size() > 1 && path.back() == '/') path.pop_back();
@@ -466,17 +466,17 @@ void RestServer::State::handle_path(const ContextPtr& context, const std::string
     return;
   }
   if (path == "/.well-known/openid-configuration" && !config.issuer.empty()) {
-    Value found = Value::object({{"issuer", config.issuer},
-                                 {"jwks_uri", "https://" + config.address + "/openid/v1/jwks"},
-                                 {"response_types_supported", Value::array({"id_token"})},
-                                 {"subject_types_supported", Value::array({"public"})},
-                                 {"id_token_signing_alg_values_supported", signing_algorithms(config.jwks)}});
-    context->exchange->respond(200, {{"content-type", "application/json"}, kForAnHour},
-                               {http::SharedBytes::of(json::encode(found))});
+    Value configuration = Value::object({{"issuer", config.issuer},
+                                         {"jwks_uri", "https://" + config.address + "/openid/v1/jwks"},
+                                         {"response_types_supported", Value::array({"id_token"})},
+                                         {"subject_types_supported", Value::array({"public"})},
+                                         {"id_token_signing_alg_values_supported", signing_algorithms(config.jwks)}});
+    context->exchange->respond(200, {{"content-type", "application/json"}, kCacheForAnHour},
+                               {http::SharedBytes::of(json::encode(configuration))});
     return;
   }
   if (path == "/openid/v1/jwks" && !config.jwks.empty()) {
-    context->exchange->respond(200, {{"content-type", "application/jwk-set+json"}, kForAnHour},
+    context->exchange->respond(200, {{"content-type", "application/jwk-set+json"}, kCacheForAnHour},
                                {http::SharedBytes::of(config.jwks)});
     return;
   }

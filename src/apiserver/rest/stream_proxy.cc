@@ -38,11 +38,11 @@ class Splice : public std::enable_shared_from_this<Splice> {
     from.on_close([self, &to] { self->side_closed(to); });
   }
 
-  // One side is gone: the other gets what was written to it and is closed. When that has happened too, both are
-  // released, outside their own callbacks.
+  // One side is closed: the other is closed after what was written to it. When both are closed they are destroyed, in a
+  // later task, since this is called by one of them.
   void side_closed(http::Channel& other) {
     if (++closed_ == 1) {
-      other.pause_reading(false);  // what still comes is dropped; held back, it would hide that the other has closed
+      other.pause_reading(false);  // bytes that still come are dropped; a paused channel would not report its end
       return other.close();
     }
     loop_->post([self = shared_from_this()] {
@@ -58,18 +58,18 @@ class Splice : public std::enable_shared_from_this<Splice> {
   int closed_ = 0;  // sides
 };
 
-// An agent that is alive answers long before: it starts nothing before it does.
-constexpr Duration kAgentAnswers = 60s;
+// For the agent to answer, which it does before it starts a process: an agent that needs longer hangs.
+constexpr Duration kAgentAnswerTime = 60s;
 
 // The container that a request is for, or upstream's refusal.
 Result<std::string> choose_container(const Context& context, const Value& pod) {
-  std::string wanted(context.parameter("container"));
+  std::string requested(context.parameter("container"));
   std::vector<std::string> names, init_names, ephemeral_names;
   for (const Value& c : pod["spec"]["containers"]) names.push_back(c["name"].str());
   for (const Value& c : pod["spec"]["ephemeralContainers"]) ephemeral_names.push_back(c["name"].str());
   for (const Value& c : pod["spec"]["initContainers"]) init_names.push_back(c["name"].str());
   const std::string& name = context.call.name;
-  if (wanted.empty()) {
+  if (requested.empty()) {
     if (names.size() == 1) return names[0];
     std::string text = "a container name must be specified for pod " + name + ", choose one of: [";
     if (context.route.subresource != "log") {
@@ -83,13 +83,13 @@ Result<std::string> choose_container(const Context& context, const Value& pod) {
   }
   for (const auto* list : {&names, &init_names, &ephemeral_names}) {
     for (const std::string& n : *list) {
-      if (n == wanted) return wanted;
+      if (n == requested) return requested;
     }
   }
-  return error(Code::kBadRequest, "container " + wanted + " is not valid for pod " + name);
+  return error(Code::kBadRequest, "container " + requested + " is not valid for pod " + name);
 }
 
-// Why a node cannot be reached: a Node object without addresses is only an object.
+// The error for a node that cannot be reached: `why`, or upstream's for a Node without addresses.
 Error unreachable_node(const Context& context, const std::string& node, const Error& why) {
   const api::schema::Kind* kind = context.registry->schema().find(api::resources::kNodes);
   store::RecordPtr record =
@@ -122,7 +122,7 @@ class AnswerRelay : public std::enable_shared_from_this<AnswerRelay> {
     context_->exchange->on_drain([self] {
       if (self->stream_) self->stream_->pause_reading(false);
     });
-    timer_ = context_->loop->after(kAgentAnswers, [self] {
+    timer_ = context_->loop->after(kAgentAnswerTime, [self] {
       self->timer_ = 0;
       self->stream_.reset();
       answer_error(self->context_, error(Code::kTimeout, "the node's agent does not answer"));
@@ -195,15 +195,15 @@ bool is_handshake(std::string_view name) {
 }
 
 void upgrade_through(const ContextPtr& context, std::unique_ptr<http::Client> client, http::ClientRequest outgoing) {
-  outgoing.timeout = kAgentAnswers;
-  // The client is held by its own callback until that is called, or until ours has gone.
+  outgoing.timeout = kAgentAnswerTime;
+  // The callback owns the http::Client, until it has been called or kubectl has closed its connection.
   auto holder = std::make_shared<std::unique_ptr<http::Client>>(std::move(client));
   context->exchange->on_close([holder] { holder->reset(); });
   (*holder)->upgrade(std::move(outgoing), [context, holder](Result<http::Client::Upgraded> upgraded) {
     context->exchange->on_close({});
     if (!upgraded.ok()) return answer_error(context, upgraded.error());
     if (!upgraded->channel) {
-      // Clients show the agent's own words.
+      // kubectl prints the body of a refusal: pass the agent's on as it is.
       const http::Response& refusal = upgraded->head;
       std::string type(http::header(refusal.headers, "content-type"));
       return context->exchange->respond(refusal.status, type, refusal.body);
@@ -212,13 +212,14 @@ void upgrade_through(const ContextPtr& context, std::unique_ptr<http::Client> cl
     for (auto& [name, value] : upgraded->head.headers) {
       if (name != "content-length" && name != "transfer-encoding") headers.emplace_back(name, value);
     }
-    Result<std::unique_ptr<http::Channel>> ours = context->exchange->upgrade(std::move(headers));
-    if (!ours.ok()) return;
-    std::make_shared<Splice>(std::move(*ours), std::move(upgraded->channel), std::move(*holder))->start(*context->loop);
+    Result<std::unique_ptr<http::Channel>> client_channel = context->exchange->upgrade(std::move(headers));
+    if (!client_channel.ok()) return;
+    std::make_shared<Splice>(std::move(*client_channel), std::move(upgraded->channel), std::move(*holder))
+        ->start(*context->loop);
   });
 }
 
-// The same for all requests of one user's program.
+// A hash that is the same for all requests of one user's program: the agent tells clients apart by it.
 std::string client_of(const Context& context) {
   return std::to_string(
       fnv64a(context.call.user.name + '\n' + std::string(http::header(context.request().headers, "user-agent"))));
@@ -267,7 +268,7 @@ void handle_node_stream(const ContextPtr& context) {
     if (name == "sec-websocket-protocol") continue;
     outgoing.headers.emplace_back(name, value);
   }
-  // Without the bearer token that may be among them.
+  // offered_subprotocols() leaves out the bearer token, which a WebSocket client may send as a subprotocol.
   if (const std::vector<std::string> protocols = http::offered_subprotocols(context->request());
       verb != "log" && !protocols.empty()) {
     outgoing.headers.emplace_back("sec-websocket-protocol", join(protocols, ", "));

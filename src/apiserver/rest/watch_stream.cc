@@ -115,17 +115,17 @@ class WatchStream final : public registry::WatchSink, public std::enable_shared_
   void finish() {
     stop();
     context_->exchange->finish();
-    // The exchange's callbacks hold this stream and the stream holds the exchange: cleared here. The caller may be in
-    // one of our methods while nothing else holds us, so the loop does until its next turn.
+    // The exchange's callbacks own this WatchStream, which owns the exchange: clear them. They may be its last owners
+    // while one of its functions runs, so a task of the loop owns it until then.
     context_->loop->post([self = shared_from_this()] {});
     context_->exchange->on_close({});
     context_->exchange->on_drain({});
   }
 
-  void arm_timeout(std::optional<long> wanted) {
+  void arm_timeout(std::optional<long> timeout_seconds) {
     // Upstream: the client's timeoutSeconds, or 30 to 60 minutes by chance so that watches do not all end together.
     Duration limit = 30min + std::chrono::seconds(context_->loop->random() % 1800);
-    if (wanted && *wanted > 0) limit = std::chrono::seconds(*wanted);
+    if (timeout_seconds && *timeout_seconds > 0) limit = std::chrono::seconds(*timeout_seconds);
     timer_ = context_->loop->after(limit, [weak = weak_from_this()] {
       if (auto self = weak.lock()) {
         self->timer_ = 0;
