@@ -43,12 +43,12 @@ void answer_later(Registry::State& state, Done done, Result<Answer> answer) {
 }
 
 Done refuse_when_durable(const StatePtr& state, const std::string& key, Done done) {
-  store::RecordPtr shown = state->store.get(key);
-  if (state->store.head(key) == shown) return done;
-  return [state, key, shown, done = std::move(done)](Result<Answer> answer) mutable {
+  store::RecordPtr visible = state->store.get(key);
+  if (state->store.head(key) == visible) return done;
+  return [state, key, visible, done = std::move(done)](Result<Answer> answer) mutable {
     if (answer.ok()) return done(std::move(answer));
-    state->store.flush([state, key, shown, answer = std::move(answer), done = std::move(done)]() mutable {
-      if (state->store.get(key) != shown) return done(std::move(answer));
+    state->store.flush([state, key, visible, answer = std::move(answer), done = std::move(done)]() mutable {
+      if (state->store.get(key) != visible) return done(std::move(answer));
       done(error(Code::kUnavailable, "the version this answer was based on could not be stored; try again"));
     });
   };
@@ -126,7 +126,7 @@ void charge_quotas(const StatePtr& state, std::vector<admission::QuotaCharge> ch
     write.value = std::move(charge.after);
     write.expected = charge.head->mod_revision;
     state->store.write(std::move(write), [key = charge.head->key](Result<store::RecordPtr> written) {
-      // The quota controller counts anew in any case.
+      // No harm: the quota controller counts again.
       if (!written.ok())
         log_warning("registry", "a quota was not charged", {{"quota", key}, {"error", written.error().message}});
     });

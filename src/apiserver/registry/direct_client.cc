@@ -1,4 +1,5 @@
-// An client::Client inside the server's process: no encoding, no socket, the shared objects themselves.
+// A client::Client inside the server's process: its calls are calls of the Registry, and objects are shared, not
+// encoded.
 #include "api/patch_condition.h"
 #include "api/status.h"
 #include "apiserver/registry/registry.h"
@@ -33,7 +34,7 @@ class DirectWatch final : public client::WatchHandle, public WatchSink {
   const api::schema::Kind* kind_ = nullptr;
 };
 
-// A watch that could not start: says so later.
+// A watch that could not start: calls on_end() in a later task.
 class FailedWatch final : public client::WatchHandle {
  public:
   FailedWatch(Runtime& runtime, client::WatchHandler* handler, Error error) {
@@ -52,8 +53,8 @@ class DirectClient final : public client::Client {
 
   void get(const api::Resource& resource, const api::Name& name, Done done) override {
     Result<Call> call = make_call(resource, name.ns, name.name, {});
-    if (!call.ok()) return later(std::move(done), call.error());
-    registry_.get(*call, values(std::move(done)));
+    if (!call.ok()) return fail_later(std::move(done), call.error());
+    registry_.get(*call, deliver_later(std::move(done)));
   }
 
   void list(const api::Resource& resource, const api::ListOptions& options, ListDone done) override {
@@ -95,30 +96,30 @@ class DirectClient final : public client::Client {
 
   void create(const api::Resource& resource, Value object, const api::WriteOptions& options, Done done) override {
     Result<Call> call = make_call(resource, std::string(api::namespace_of(object)), "", options);
-    if (!call.ok()) return later(std::move(done), call.error());
-    registry_.create(*call, std::move(object), values(std::move(done)));
+    if (!call.ok()) return fail_later(std::move(done), call.error());
+    registry_.create(*call, std::move(object), deliver_later(std::move(done)));
   }
 
   void create_sub(const api::Resource& resource, const api::Name& name, Value object, const api::WriteOptions& options,
                   Done done) override {
     Result<Call> call = make_call(resource, name.ns, name.name, options);
-    if (!call.ok()) return later(std::move(done), call.error());
-    registry_.create(*call, std::move(object), values(std::move(done)));
+    if (!call.ok()) return fail_later(std::move(done), call.error());
+    registry_.create(*call, std::move(object), deliver_later(std::move(done)));
   }
 
   void update(const api::Resource& resource, Value object, const api::WriteOptions& options, Done done) override {
     Result<Call> call =
         make_call(resource, std::string(api::namespace_of(object)), std::string(api::name_of(object)), options);
-    if (!call.ok()) return later(std::move(done), call.error());
-    registry_.update(*call, std::move(object), values(std::move(done)));
+    if (!call.ok()) return fail_later(std::move(done), call.error());
+    registry_.update(*call, std::move(object), deliver_later(std::move(done)));
   }
 
   void patch(const api::Resource& resource, const api::Name& name, api::PatchType type, Value patch,
              const api::WriteOptions& options, Done done) override {
     Result<Call> call = make_call(resource, name.ns, name.name, options);
-    if (!call.ok()) return later(std::move(done), call.error());
+    if (!call.ok()) return fail_later(std::move(done), call.error());
     registry_.patch(*call, type, std::move(patch), options.force,
-                    values([done = std::move(done)](Result<Value> answer) mutable {
+                    deliver_later([done = std::move(done)](Result<Value> answer) mutable {
                       done(answer.ok() ? std::move(answer) : Result<Value>(api::as_failed_condition(answer.error())));
                     }));
   }
@@ -126,8 +127,8 @@ class DirectClient final : public client::Client {
   void remove(const api::Resource& resource, const api::Name& name, const api::DeleteOptions& options,
               Done done) override {
     Result<Call> call = make_call(resource, name.ns, name.name, {});
-    if (!call.ok()) return later(std::move(done), call.error());
-    registry_.remove(*call, options, values(std::move(done)));
+    if (!call.ok()) return fail_later(std::move(done), call.error());
+    registry_.remove(*call, options, deliver_later(std::move(done)));
   }
 
  private:
@@ -148,12 +149,12 @@ class DirectClient final : public client::Client {
     return call;
   }
 
-  void later(Done done, Error error) {
+  void fail_later(Done done, Error error) {
     registry_.runtime().post([done = std::move(done), error = std::move(error)] { done(error); });
   }
 
-  // Always on a later turn: some of the registry's answers come at once.
-  registry::Done values(Done done) {
+  // The registry's callback for `done`. In a later task: a caller of Client must not be called back in its call.
+  registry::Done deliver_later(Done done) {
     Runtime& runtime = registry_.runtime();
     return [&runtime, done = std::move(done)](Result<Answer> answer) mutable {
       Result<Value> value = answer.ok() ? Result<Value>(answer->value()) : Result<Value>(answer.error());

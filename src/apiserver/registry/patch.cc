@@ -13,23 +13,23 @@
 namespace berth::apiserver::registry {
 namespace {
 
-// Go's decoder's complaint as the conversion to a typed object words it: only the type that was wanted, and what was
-// found instead of an object.
+// The error of Go's JSON decoder in the words of its conversion to a typed object: the expected type, and for objects
+// and lists the type that was sent.
 std::string as_structured(const std::string& why) {
   std::size_t of = why.rfind(" of type ");
   if (!why.starts_with("json: cannot unmarshal ") || of == why.npos) return why;
-  std::string found(cut(why.substr(23), " ").before), wanted = why.substr(of + 9);
+  std::string sent(cut(why.substr(23), " ").before), expected = why.substr(of + 9);
   for (const char* scalar : {"string", "bool", "int32", "int64", "float64"}) {
-    if (wanted == scalar) return "unrecognized type: " + wanted;
+    if (expected == scalar) return "unrecognized type: " + expected;
   }
-  std::string shape = wanted.starts_with("[]") ? "slice" : wanted.starts_with("map[") ? "map" : "struct";
-  if (found == "array") found = "slice";
-  if (found == "object") found = "map";
-  if (found == "number") found = "int64";
-  return "cannot restore " + shape + " from: " + found;
+  std::string shape = expected.starts_with("[]") ? "slice" : expected.starts_with("map[") ? "map" : "struct";
+  if (sent == "array") sent = "slice";
+  if (sent == "object") sent = "map";
+  if (sent == "number") sent = "int64";
+  return "cannot restore " + shape + " from: " + sent;
 }
 
-// Checks what a patch made of an object like what a client sends.
+// Decodes the patched object, with the checks of an object that a client sends.
 Result<Value> decode_patched(const Call& call, api::PatchType type, const Value& patch, const Value& patched,
                              std::vector<std::string>& warnings, bool& has_empty) {
   Result<Value> decoded = decode_with_empty(call, patched, warnings, has_empty);
@@ -37,7 +37,7 @@ Result<Value> decode_patched(const Call& call, api::PatchType type, const Value&
   return decoded;
 }
 
-// Nothing but a PUT states the uid as a condition: a patch that names another one would change it.
+// In a patch metadata.uid is no precondition, as it is in a PUT: another uid would be a change of an immutable field.
 Status check_same_uid(const Call& call, const Value& before, const Value& after) {
   if (api::uid_of(after).empty() || api::uid_of(after) == api::uid_of(before)) return ok_status();
   // Upstream validates metadata.uid twice, and lists both causes.

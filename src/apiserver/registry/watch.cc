@@ -71,7 +71,7 @@ class CollectionWatch final : public WatchHandle,
   }
 
   bool on_events(const std::vector<store::EventPtr>& events) override {
-    for (const store::EventPtr& event : events) take(*event);
+    for (const store::EventPtr& event : events) enqueue(*event);
     flush();
     return !paused_;
   }
@@ -101,15 +101,16 @@ class CollectionWatch final : public WatchHandle,
     bool mark_end;
   };
 
-  // What leaves a selection is shown as it last was in there, at the revision of the write that took it out.
-  static store::RecordPtr departed(const store::Event& event) {
+  // The record of the DELETED event for an object that no longer matches the selection: its last matching version, at
+  // the revision of the write that changed it.
+  static store::RecordPtr last_matching(const store::Event& event) {
     Value last = event.previous->value;
     last.mut("metadata").set("resourceVersion", std::to_string(event.revision));
     return std::make_shared<const store::Record>(event.previous->key, std::move(last), event.previous->create_revision,
                                                  event.revision);
   }
 
-  void take(const store::Event& event) {
+  void enqueue(const store::Event& event) {
     bool now = event.type != store::EventType::kDeleted && selection_.matches(from_storage(kind_, event.record->value));
     bool before = event.previous && selection_.matches(from_storage(kind_, event.previous->value));
     if (event.type == store::EventType::kDeleted) {
@@ -119,27 +120,27 @@ class CollectionWatch final : public WatchHandle,
     if (!now && !before) return;
     std::string_view type = !before ? "ADDED" : now ? "MODIFIED" : "DELETED";
     bool left = !now && event.type != store::EventType::kDeleted;
-    waiting_.push_back({type, view_of(kind_, left ? departed(event) : event.record), 0});
+    waiting_.push_back({type, view_of(kind_, left ? last_matching(event) : event.record), 0});
   }
 
-  void give(std::string_view type, const store::RecordPtr& record) {
+  void send(std::string_view type, const store::RecordPtr& record) {
     resumed_ = false;
     if (!sink_->on_event(type, record)) paused_ = !resumed_;
   }
 
   void flush() {
-    if (flushing_) return;  // called by the sink: the loops below go on
+    if (flushing_) return;  // called by the sink: the loops of the outer flush() continue
     auto keep = shared_from_this();
     flushing_ = true;
     for (std::size_t page = kPage; initial_ && !paused_ && !ended_; page = std::min(2 * page, kLargestPage))
-      give_page(page);
+      send_page(page);
     while (!waiting_.empty() && !paused_ && !ended_) {
       Pending next = std::move(waiting_.front());
       waiting_.pop_front();
       if (next.type.empty()) {
         sink_->on_bookmark(next.revision, false);
       } else {
-        give(next.type, next.record);
+        send(next.type, next.record);
       }
     }
     flushing_ = false;
@@ -147,8 +148,8 @@ class CollectionWatch final : public WatchHandle,
   }
 
   // Where the peer stops in the middle of a page, the rest is read again when it goes on.
-  void give_page(std::size_t limit) {
-    // The history after it has nothing for this watch, so it need not be looked through, nor be kept for it.
+  void send_page(std::size_t limit) {
+    // No later event is of this watch's prefix: read from the newest revision, whose history is not compacted yet.
     if (state_->store.last_change(prefix_) <= initial_->revision) initial_->revision = state_->store.revision();
     Result<store::Listing> page =
         state_->store.list_at(initial_->revision, prefix_, limit, initial_->last, store::RemainingCount::kNotCounted);
@@ -156,7 +157,7 @@ class CollectionWatch final : public WatchHandle,
     for (const store::RecordPtr& record : page->records) {
       initial_->last = record->key;
       if (!selection_.matches(from_storage(kind_, record->value))) continue;
-      give("ADDED", view_of(kind_, record));
+      send("ADDED", view_of(kind_, record));
       if (paused_ || ended_) return;
     }
     if (page->more) return;
@@ -210,7 +211,7 @@ Result<std::unique_ptr<WatchHandle>> Registry::watch(const Call& call, const Wat
   if (from_now || with_state) after = state_->store.revision();
   auto watch = std::make_shared<CollectionWatch>(state_, *call.kind, std::move(prefix), std::move(selection), sink);
   if (with_state && asked > now) {
-    // There is no such state yet: told as the watch's only event, and at once, as a list with that version is.
+    // There is no such state yet: the watch ends with that error at once, as a list of that version is refused.
     watch->end_with(too_large_version(asked, now));
   } else if (with_state) {
     watch->start_with_state(after, options.send_initial_events.value_or(false) && options.bookmarks);

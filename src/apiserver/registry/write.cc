@@ -50,8 +50,8 @@ Value without_bookkeeping(Value object) {
   return object;
 }
 
-// Whether a write would store an equal object. An ordinary write that moves the bookkeeping alone stores nothing,
-// unless the client sent managed fields of its own (`hands_over`); an apply may move ownership alone.
+// Whether a write would store an equal object. An ordinary write that changes nothing but managedFields stores nothing,
+// unless the client sent managedFields itself (`hands_over`); an apply may change the ownership of fields alone.
 bool is_same(const Value& before, const Value& after, bool ordinary, bool hands_over) {
   if (without_bookkeeping(before) != without_bookkeeping(after)) return false;
   if (ordinary && !hands_over) return true;
@@ -96,12 +96,12 @@ std::string upstream_key(const api::schema::Kind& kind, const Call& call) {
 
 // A uid in the body of a PUT is a precondition.
 Status check_uid(const Call& call, const Value& before, const Value& after) {
-  std::string_view wanted = api::uid_of(after), there = api::uid_of(before);
-  if (wanted.empty() || wanted == there) return ok_status();
+  std::string_view expected = api::uid_of(after), current = api::uid_of(before);
+  if (expected.empty() || expected == current) return ok_status();
   return api::conflict(call.kind->resource(), call.name,
                        "StorageError: invalid object, Code: 4, Key: " + upstream_key(*call.kind, call) +
                            ", ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: " +
-                           std::string(wanted) + ", UID in object meta: " + std::string(there));
+                           std::string(expected) + ", UID in object meta: " + std::string(current));
 }
 
 // A resourceVersion is a number; kinds with needs_version are not updated without one.
