@@ -1,6 +1,6 @@
 #pragma once
-// EndpointSlices for Endpoints that other clients write (for Services without a selector: Patroni does so, and users
-// who point a Service outside the cluster), so that readers of slices see them, too. Pure.
+// EndpointSlices for Endpoints written by other clients, so that clients of EndpointSlices see those addresses too: for
+// Services without a selector, as Patroni uses them, or that lead outside the cluster. Pure.
 
 #include <vector>
 
