@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 
+#include "api/resource_names.h"
 #include "base/text.h"
 
 namespace berth::api::quota {
@@ -29,12 +30,7 @@ bool has_plain_name(const Resource& resource) {
 
 // --- Names of resources
 
-bool is_huge_pages(std::string_view name) { return name.starts_with("hugepages-"); }
-// Kubernetes' own names: unqualified, or of its domain.
-bool is_native(std::string_view name) {
-  return name.find('/') == std::string_view::npos || name.find("kubernetes.io/") != std::string_view::npos;
-}
-bool is_extended(std::string_view name) { return !is_native(name) && !name.starts_with(kRequests); }
+bool is_extended(std::string_view name) { return !is_native_resource(name) && !name.starts_with(kRequests); }
 
 bool is_pod_resource(const std::string& name) {
   static const std::set<std::string, std::less<>> kNames = {"count/pods",
@@ -49,7 +45,7 @@ bool is_pod_resource(const std::string& name) {
                                                             "limits.ephemeral-storage",
                                                             "pods"};
   return kNames.contains(name) || is_huge_pages(name) || name.starts_with("requests.hugepages-") ||
-         (!is_native(name) && name.starts_with(kRequests));
+         (!is_native_resource(name) && name.starts_with(kRequests));
 }
 bool is_claim_resource(const std::string& name) {
   if (name == "count/persistentvolumeclaims" || name == "persistentvolumeclaims" || name == "requests.storage")

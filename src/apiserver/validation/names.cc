@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "api/resource_names.h"
 #include "apiserver/validation/report.h"
 #include "apiserver/validation/validation.h"
 #include "base/text.h"
@@ -122,6 +123,11 @@ std::vector<std::string> is_qualified_name(std::string_view text) {
   }
   if (!name_part_form(name)) out.push_back("name part " + std::string(kNamePartText));
   return out;
+}
+
+bool is_extended_resource(std::string_view name) {
+  return !api::is_native_resource(name) && !name.starts_with("requests.") &&
+         is_qualified_name("requests." + std::string(name)).empty();
 }
 
 std::vector<std::string> is_label_value(std::string_view text) {

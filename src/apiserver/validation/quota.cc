@@ -4,6 +4,7 @@
 #include <set>
 
 #include "api/resource_list.h"
+#include "api/resource_names.h"
 #include "apiserver/validation/go_value.h"
 #include "apiserver/validation/report.h"
 #include "apiserver/validation/validation.h"
@@ -14,15 +15,7 @@ namespace {
 
 using api::ResourceList;
 
-bool is_huge_pages(std::string_view name) { return name.starts_with("hugepages-"); }
 bool is_qualified(std::string_view name) { return name.find('/') != std::string_view::npos; }
-bool is_native(std::string_view name) {
-  return !is_qualified(name) || name.find("kubernetes.io/") != std::string_view::npos;
-}
-bool is_extended(std::string_view name) {
-  return !is_native(name) && !name.starts_with("requests.") &&
-         is_qualified_name("requests." + std::string(name)).empty();
-}
 
 template <std::size_t N>
 bool is_among(std::string_view name, const char* const (&names)[N]) {
@@ -64,7 +57,7 @@ void validate_resource_name(Report& report, const Path& path, std::string_view n
                                               "storage"};
   const std::vector<std::string> complaints = is_qualified_name(name);
   report.complaints(path, name, complaints);
-  if (!complaints.empty() || is_qualified(name) || is_among(name, kStandard) || is_huge_pages(name)) return;
+  if (!complaints.empty() || is_qualified(name) || is_among(name, kStandard) || api::is_huge_pages(name)) return;
   report.invalid(path, name, "must be a standard resource type or fully qualified");
 }
 
@@ -112,7 +105,7 @@ void validate_bounds(Report& report, const std::string& path, const std::string&
   order("default", b.min, "min", b.min, "default", b.limit);
   order("default", b.max, "default", b.limit, "max", b.max);
   validate_ratio(report, at_key(path + ".maxLimitRequestRatio", name), b);
-  const bool overcommits = is_native(name) && !is_huge_pages(name);
+  const bool overcommits = api::is_native_resource(name) && !api::is_huge_pages(name);
   if (!overcommits && b.limit && b.request && !(*b.limit == *b.request)) {
     report.invalid(
         at_key(path + ".defaultRequest", name), text(b.request),
@@ -174,7 +167,7 @@ bool is_standard_quota_resource(std::string_view name) {
                                            "services",
                                            "services.loadbalancers",
                                            "services.nodeports"};
-  return is_among(name, kNames) || is_huge_pages(name) || name.starts_with("requests.hugepages-");
+  return is_among(name, kNames) || api::is_huge_pages(name) || name.starts_with("requests.hugepages-");
 }
 
 bool is_whole(std::string_view name) {
@@ -187,7 +180,7 @@ bool is_whole(std::string_view name) {
                                            "services",
                                            "services.loadbalancers",
                                            "services.nodeports"};
-  return is_among(name, kNames) || is_extended(name);
+  return is_among(name, kNames) || is_extended_resource(name);
 }
 
 bool is_scope(std::string_view scope) {
@@ -290,9 +283,9 @@ void validate_container_resource_name(Report& report, const Path& path, std::str
   static constexpr const char* kContainers[] = {"cpu", "ephemeral-storage", "memory"};
   validate_resource_name(report, path, name);
   if (!is_qualified(name)) {
-    if (!is_among(name, kContainers) && !is_huge_pages(name))
+    if (!is_among(name, kContainers) && !api::is_huge_pages(name))
       report.invalid(path, name, "must be a standard resource for containers");
-  } else if (!is_native(name) && !is_extended(name)) {
+  } else if (!api::is_native_resource(name) && !is_extended_resource(name)) {
     report.invalid(path, name, "doesn't follow extended resource name standard");
   }
 }

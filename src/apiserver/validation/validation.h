@@ -33,5 +33,7 @@ std::vector<std::string> is_dns1035_label(std::string_view text);
 std::vector<std::string> is_qualified_name(std::string_view text);  // label and annotation keys
 std::vector<std::string> is_label_value(std::string_view text);
 std::vector<std::string> is_path_segment(std::string_view text);  // what a name in the path of a URL may be
+// Whether a resource of this name can be an extended one: not Kubernetes' own, and "requests." can stand before it.
+bool is_extended_resource(std::string_view name);
 
 }  // namespace berth::apiserver::validation

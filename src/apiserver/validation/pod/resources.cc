@@ -6,6 +6,7 @@
 
 #include "api/quantity.h"
 #include "api/resource_list.h"
+#include "api/resource_names.h"
 #include "apiserver/validation/check_functions.h"
 #include "apiserver/validation/pod/pod_scope.h"
 #include "apiserver/validation/validation.h"
@@ -18,22 +19,14 @@ bool is_one_of(std::string_view text, std::initializer_list<std::string_view> li
   return std::find(list.begin(), list.end(), text) != list.end();
 }
 
-bool is_huge_pages(std::string_view name) { return name.starts_with("hugepages-"); }
-bool is_native(std::string_view name) {
-  return name.find('/') == std::string_view::npos || name.find("kubernetes.io/") != std::string_view::npos;
-}
-bool may_overcommit(std::string_view name) { return is_native(name) && !is_huge_pages(name); }
-bool is_extended(std::string_view name) {
-  return !is_native(name) && !name.starts_with("requests.") &&
-         is_qualified_name("requests." + std::string(name)).empty();
-}
+bool may_overcommit(std::string_view name) { return api::is_native_resource(name) && !api::is_huge_pages(name); }
 bool is_counted(std::string_view name) {
-  return is_extended(name) ||
+  return is_extended_resource(name) ||
          is_one_of(name, {"pods", "resourcequotas", "services", "replicationcontrollers", "secrets", "configmaps",
                           "persistentvolumeclaims", "services.nodeports", "services.loadbalancers"});
 }
 bool is_standard(std::string_view name) {
-  return is_huge_pages(name) || name.starts_with("requests.hugepages-") ||
+  return api::is_huge_pages(name) || name.starts_with("requests.hugepages-") ||
          is_one_of(name, {"cpu",
                           "memory",
                           "ephemeral-storage",
@@ -68,10 +61,10 @@ void check_name(Report& report, const Path& path, std::string_view name, Resourc
     return;
   }
   if (plain) {
-    if (!is_one_of(name, {"cpu", "memory", "ephemeral-storage"}) && !is_huge_pages(name)) {
+    if (!is_one_of(name, {"cpu", "memory", "ephemeral-storage"}) && !api::is_huge_pages(name)) {
       report.invalid(path, shown, "must be a standard resource for containers");
     }
-  } else if (!is_native(name) && !is_extended(name)) {
+  } else if (!api::is_native_resource(name) && !is_extended_resource(name)) {
     report.invalid(path, shown, "doesn't follow extended resource name standard");
   }
 }
@@ -87,7 +80,7 @@ void check_amount(Report& report, const Path& path, std::string_view name, const
   if (!amount.ok()) return;
   if (amount->sign() < 0) report.invalid(path, value, "must be greater than or equal to 0");
   if (is_counted(name) && amount->milli_value() % 1000 != 0) report.invalid(path, value, "must be an integer");
-  if (is_huge_pages(name) && !divides(name, *amount)) {
+  if (api::is_huge_pages(name) && !divides(name, *amount)) {
     report.invalid(path, value, amount->to_string() + " is not positive integer multiple of " + std::string(name));
   }
 }
@@ -191,7 +184,7 @@ void validate_resources(Report& report, const Path& path, const Value& resources
       if (std::string_view(list) == "requests")
         check_against_limit(report, path, entry.key, entry.value, resources["limits"]);
       computes = computes || entry.key == "cpu" || entry.key == "memory";
-      huge = huge || is_huge_pages(entry.key);
+      huge = huge || api::is_huge_pages(entry.key);
     }
   }
   if (huge && !computes) report.forbidden(path, "HugePages require cpu or memory");
