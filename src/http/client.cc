@@ -7,6 +7,7 @@
 #include <unordered_set>
 
 #include "base/check.h"
+#include "base/phase.h"
 #include "base/text.h"
 #include "crypto/openssl_error.h"
 #include "http/client_phase.h"
@@ -41,14 +42,12 @@ struct PendingRequest {
   Function<void(Result<Client::Upgraded>)> upgraded;  // upgrade
   TimerId timer = 0;
   ClientConnection* connection = nullptr;  // in kOnConnection
-  PendingRequestPhase phase = PendingRequestPhase::kQueued;
+  Phase<PendingRequestPhase, PendingRequestEvent> phase{PendingRequestPhase::kQueued};
   bool paused = false;  // the answer is not read, as the stream's owner asked; in any phase
   bool streams() const { return static_cast<bool>(end); }
   bool live() const { return phase != PendingRequestPhase::kDone; }
   void advance(PendingRequestEvent event) {
-    const auto next = next_phase(phase, event);
-    BERTH_CHECK(next, "a request has no such transition");
-    phase = *next;
+    phase.apply(event);
     if (phase != PendingRequestPhase::kOnConnection) connection = nullptr;
   }
 };
@@ -82,11 +81,7 @@ class ClientConnection : public std::enable_shared_from_this<ClientConnection> {
   void pump_later();
 
  private:
-  void advance(ClientConnectionEvent event) {
-    const auto next = next_phase(phase_, event);
-    BERTH_CHECK(next, "a client's connection has no such transition");
-    phase_ = *next;
-  }
+  void advance(ClientConnectionEvent event) { phase_.apply(event); }
   void ready();
   void on_connected();
   bool is_usable();
@@ -110,7 +105,7 @@ class ClientConnection : public std::enable_shared_from_this<ClientConnection> {
   TimerId connect_timer_ = 0;
   Duration idle_since_{};
   int answers_ = 0;
-  ClientConnectionPhase phase_ = ClientConnectionPhase::kConnecting;
+  Phase<ClientConnectionPhase, ClientConnectionEvent> phase_{ClientConnectionPhase::kConnecting};
   // Independent of the phase:
   bool output_failed_ = false;  // the socket takes no more; an answer that the server sent before may still come
   bool pump_posted_ = false;

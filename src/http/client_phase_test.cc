@@ -2,13 +2,13 @@
 
 #include <gtest/gtest.h>
 
-#include "http/test_phase_table.h"
+#include "base/test_phase_table.h"
 
 namespace berth::http {
 namespace {
 
 TEST(ClientConnectionPhase, EveryTransition) {
-  testing::expect_transitions(next_phase, ClientConnectionPhase::kClosed, ClientConnectionEvent::kClosed, R"(
+  expect_transitions(next_phase, ClientConnectionPhase::kClosed, ClientConnectionEvent::kClosed, R"(
                     connecting  handshaking idle   sent   head   body      too_large upgraded closing closed
     connected       handshaking -           -      -      -      -         -         -        -       -
     ready           idle        idle        -      -      -      -         -         -        -       -
@@ -24,7 +24,7 @@ TEST(ClientConnectionPhase, EveryTransition) {
 }
 
 TEST(PendingRequestPhase, EveryTransition) {
-  testing::expect_transitions(next_phase, PendingRequestPhase::kDone, PendingRequestEvent::kDone, R"(
+  expect_transitions(next_phase, PendingRequestPhase::kDone, PendingRequestEvent::kDone, R"(
                      queued        on_connection done
     assigned         on_connection -             -
     connection_lost  -             queued        -

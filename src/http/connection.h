@@ -3,7 +3,7 @@
 
 #include <memory>
 
-#include "base/check.h"
+#include "base/phase.h"
 #include "http/connection_phase.h"
 #include "http/socket.h"
 #include "http/transport.h"
@@ -74,11 +74,7 @@ class Connection {
   void replace_session(std::unique_ptr<Session> session) { next_session_ = std::move(session); }
 
  private:
-  void advance(ConnectionEvent event) {
-    const auto next = next_phase(phase_, event);
-    BERTH_CHECK(next, "a connection has no such transition");
-    phase_ = *next;
-  }
+  void advance(ConnectionEvent event) { phase_.apply(event); }
   bool closed() const { return phase_ == ConnectionPhase::kClosed; }
   void pump();
   void continue_handshake();
@@ -99,7 +95,7 @@ class Connection {
   std::unique_ptr<Session> session_, next_session_;
   std::shared_ptr<OpenExchanges> open_exchanges_ = std::make_shared<OpenExchanges>();
   std::string first_bytes_;  // in kDetecting
-  ConnectionPhase phase_ = ConnectionPhase::kDetecting;
+  Phase<ConnectionPhase, ConnectionEvent> phase_{ConnectionPhase::kDetecting};
   const Millis opened_at_;
   Millis progress_;             // when bytes last went either way
   Millis output_waits_ = 0;     // since when the socket has taken none of the output queue; 0: the queue is empty

@@ -2,13 +2,13 @@
 
 #include <gtest/gtest.h>
 
-#include "http/test_phase_table.h"
+#include "base/test_phase_table.h"
 
 namespace berth::http {
 namespace {
 
 TEST(ConnectionPhase, EveryTransition) {
-  testing::expect_transitions(next_phase, ConnectionPhase::kClosed, ConnectionEvent::kRemoved, R"(
+  expect_transitions(next_phase, ConnectionPhase::kClosed, ConnectionEvent::kRemoved, R"(
                      detecting   handshaking open            half_closed closing         closing_drain draining closed
     tls_expected     handshaking -           -               -           -               -             -        -
     session_chosen   open        open        -               -           -               -             -        -

@@ -2,13 +2,13 @@
 
 #include <gtest/gtest.h>
 
-#include "http/test_phase_table.h"
+#include "base/test_phase_table.h"
 
 namespace berth::http {
 namespace {
 
 TEST(ExchangePhase, EveryTransition) {
-  testing::expect_transitions(next_phase, ExchangePhase::kDone, ExchangeEvent::kPeerGone, R"(
+  expect_transitions(next_phase, ExchangePhase::kDone, ExchangeEvent::kPeerGone, R"(
                unanswered      streaming      unanswered_gone streaming_gone done
     answered   done            -              done            -              -
     started    streaming       -              streaming_gone  -              -
@@ -20,7 +20,7 @@ TEST(ExchangePhase, EveryTransition) {
 }
 
 TEST(ChannelPhase, EveryTransition) {
-  testing::expect_transitions(next_phase, ChannelPhase::kClosed, ChannelEvent::kPeerGone, R"(
+  expect_transitions(next_phase, ChannelPhase::kClosed, ChannelEvent::kPeerGone, R"(
                open    closing closed
     close      closing -       -
     peer_gone  closed  closed  closed

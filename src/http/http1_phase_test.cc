@@ -2,13 +2,13 @@
 
 #include <gtest/gtest.h>
 
-#include "http/test_phase_table.h"
+#include "base/test_phase_table.h"
 
 namespace berth::http {
 namespace {
 
 TEST(Http1Phase, EveryTransition) {
-  testing::expect_transitions(next_phase, Http1Phase::kEnded, Http1Event::kLost, R"(
+  expect_transitions(next_phase, Http1Phase::kEnded, Http1Event::kLost, R"(
                      idle      head      screening body      answering streaming rejecting upgraded ended
     head_incomplete  head      head      -         -         -         -         -         -        -
     head_passed      screening screening -         -         -         -         -         -        -

@@ -2,7 +2,7 @@
 #include <charconv>
 #include <span>
 
-#include "base/check.h"
+#include "base/phase.h"
 #include "base/text.h"
 #include "http/connection.h"
 #include "http/http1_parser.h"
@@ -70,11 +70,7 @@ class Http1Session final : public Session {
   void lost() override;
 
  private:
-  void advance(Http1Event event) {
-    const auto next = next_phase(phase_, event);
-    BERTH_CHECK(next, "an HTTP/1 session has no such transition");
-    phase_ = *next;
-  }
+  void advance(Http1Event event) { phase_.apply(event); }
   // A peer that sends requests without reading the answers is not read from.
   bool output_full() const { return connection_.out().bytes() > kMaxOutput; }
   void pass_head();
@@ -94,7 +90,7 @@ class Http1Session final : public Session {
   void acknowledge(std::size_t bytes);
 
   Connection& connection_;
-  Http1Phase phase_ = Http1Phase::kIdle;
+  Phase<Http1Phase, Http1Event> phase_{Http1Phase::kIdle};
   RequestParser parser_;
   std::string input_;  // not parsed yet, from parsed_ on
   std::size_t parsed_ = 0;

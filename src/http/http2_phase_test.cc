@@ -2,13 +2,13 @@
 
 #include <gtest/gtest.h>
 
-#include "http/test_phase_table.h"
+#include "base/test_phase_table.h"
 
 namespace berth::http {
 namespace {
 
 TEST(Http2Phase, EveryTransition) {
-  testing::expect_transitions(next_phase, Http2Phase::kEnded, Http2Event::kEnded, R"(
+  expect_transitions(next_phase, Http2Phase::kEnded, Http2Event::kEnded, R"(
               awaiting_frame open         last_streams ended
     frame     open           open         last_streams ended
     go_away   -              last_streams last_streams -
@@ -17,7 +17,7 @@ TEST(Http2Phase, EveryTransition) {
 }
 
 TEST(StreamRequestPhase, EveryTransition) {
-  testing::expect_transitions(next_phase, StreamRequestPhase::kIgnored, StreamRequestEvent::kAnswered, R"(
+  expect_transitions(next_phase, StreamRequestPhase::kIgnored, StreamRequestEvent::kAnswered, R"(
                    receiving screening          screening_complete passed ignored
     head_passed    screening -                  -                  -      -
     body_accepted  receiving receiving          passed             -      -
@@ -27,7 +27,7 @@ TEST(StreamRequestPhase, EveryTransition) {
 }
 
 TEST(StreamAnswerPhase, EveryTransition) {
-  testing::expect_transitions(next_phase, StreamAnswerPhase::kFinished, StreamAnswerEvent::kFinished, R"(
+  expect_transitions(next_phase, StreamAnswerPhase::kFinished, StreamAnswerEvent::kFinished, R"(
               none      streaming deferred  finished
     started   streaming -         -         -
     starved   -         deferred  deferred  -

@@ -5,8 +5,8 @@
 #include <unordered_map>
 #include <utility>
 
-#include "base/check.h"
 #include "base/log.h"
+#include "base/phase.h"
 #include "base/text.h"
 #include "http/connection.h"
 #include "http/http2_phase.h"
@@ -39,30 +39,22 @@ struct Stream {
   int refusal = 0;                     // not 0: answer with this status once the head is complete
   std::shared_ptr<ExchangeLink> link;  // once the request or its head has been passed to the loop
   OutQueue body;
-  StreamRequestPhase request_phase = StreamRequestPhase::kReceiving;
-  StreamAnswerPhase answer_phase = StreamAnswerPhase::kNone;
+  Phase<StreamRequestPhase, StreamRequestEvent> request_phase{StreamRequestPhase::kReceiving};
+  Phase<StreamAnswerPhase, StreamAnswerEvent> answer_phase{StreamAnswerPhase::kNone};
   // Properties of the request:
   bool head_only = false;         // HEAD
   bool expects_continue = false;  // the peer waits for "100 Continue"
   Millis began;                   // when the request began, or when the socket last took bytes of a streamed answer
   Millis answer_deadline = 0;     // of a complete answer
 
-  void advance(StreamRequestEvent event) { change(request_phase, event); }
-  void advance(StreamAnswerEvent event) { change(answer_phase, event); }
+  void advance(StreamRequestEvent event) { request_phase.apply(event); }
+  void advance(StreamAnswerEvent event) { answer_phase.apply(event); }
   // More of the request is read, and not discarded.
   bool receives() const {
     return request_phase != StreamRequestPhase::kPassed && request_phase != StreamRequestPhase::kIgnored;
   }
   bool is_answered() const { return answer_phase != StreamAnswerPhase::kNone; }
   bool is_finished() const { return answer_phase == StreamAnswerPhase::kFinished; }
-
- private:
-  template <class Phase, class PhaseEvent>
-  static void change(Phase& phase, PhaseEvent event) {
-    const auto next = next_phase(phase, event);
-    BERTH_CHECK(next, "an HTTP/2 stream has no such transition");
-    phase = *next;
-  }
 };
 
 class Http2Session final : public Session {
@@ -87,11 +79,7 @@ class Http2Session final : public Session {
 
  private:
   friend struct Callbacks;
-  void advance(Http2Event event) {
-    const auto next = next_phase(phase_, event);
-    BERTH_CHECK(next, "an HTTP/2 session has no such transition");
-    phase_ = *next;
-  }
+  void advance(Http2Event event) { phase_.apply(event); }
   bool ended() const { return phase_ == Http2Phase::kEnded; }
   Stream* find(std::int32_t id) {
     auto at = streams_.find(id);
@@ -121,7 +109,7 @@ class Http2Session final : public Session {
   nghttp2_session* session_ = nullptr;
   std::unordered_map<std::int32_t, std::unique_ptr<Stream>> streams_;
   std::size_t bodies_ = 0;
-  Http2Phase phase_ = Http2Phase::kAwaitingFrame;
+  Phase<Http2Phase, Http2Event> phase_{Http2Phase::kAwaitingFrame};
   std::vector<std::int32_t> unscreened_;  // heads of this input whose bodies had not come with them
   Millis next_check_ = 0;
   double resets_left_ = kResetBurst;  // a token bucket: how many streams the peer may reset

@@ -9,8 +9,8 @@
 #include <cstring>
 #include <deque>
 
-#include "base/check.h"
 #include "base/loop.h"
+#include "base/phase.h"
 #include "base/text.h"
 #include "http/exchange_link.h"
 #include "http/exchange_phase.h"
@@ -178,11 +178,7 @@ class LoopChannel final : public Channel, public ExchangeHandler {
   }
 
  private:
-  void advance(ChannelEvent event) {
-    const auto next = next_phase(phase_, event);
-    BERTH_CHECK(next, "a channel has no such transition");
-    phase_ = *next;
-  }
+  void advance(ChannelEvent event) { phase_.apply(event); }
   // Callbacks never run within a call of the channel's owner.
   void deliver_later() {
     if (undelivered_.empty() && phase_ != ChannelPhase::kClosed) return;
@@ -222,7 +218,7 @@ class LoopChannel final : public Channel, public ExchangeHandler {
   Function<void(std::string_view)> read_;
   Task closed_, drained_;
   std::deque<std::string> undelivered_;
-  ChannelPhase phase_ = ChannelPhase::kOpen;
+  Phase<ChannelPhase, ChannelEvent> phase_{ChannelPhase::kOpen};
   bool paused_ = false;      // as the owner asked, in any phase
   bool delivering_ = false;  // within deliver(): a loop run inside a callback must not deliver out of order
 };
@@ -343,11 +339,7 @@ class LoopExchange final : public Exchange, public ExchangeHandler {
   void data(std::string) override {}
 
  private:
-  void advance(ExchangeEvent event) {
-    const auto next = next_phase(phase_, event);
-    BERTH_CHECK(next, "an exchange has no such transition");
-    phase_ = *next;
-  }
+  void advance(ExchangeEvent event) { phase_.apply(event); }
   // The peer reads too slowly, and its share of memory is used up: the rest of the answer is dropped.
   void cut_off() {
     advance(ExchangeEvent::kCutOff);
@@ -369,7 +361,7 @@ class LoopExchange final : public Exchange, public ExchangeHandler {
   std::unique_ptr<Request> request_;
   UnreadAccountPtr account_;
   Task drained_, closed_;
-  ExchangePhase phase_ = ExchangePhase::kUnanswered;
+  Phase<ExchangePhase, ExchangeEvent> phase_{ExchangePhase::kUnanswered};
 };
 
 void Core::screen_head(TransportEvent& event) {

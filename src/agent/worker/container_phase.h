@@ -11,7 +11,7 @@
 #include <optional>
 #include <string_view>
 
-#include "agent/worker/phase.h"
+#include "base/phase.h"
 
 namespace berth::agent {
 

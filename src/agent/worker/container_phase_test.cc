@@ -4,13 +4,13 @@
 
 #include <string>
 
-#include "http/test_phase_table.h"
+#include "base/test_phase_table.h"
 
 namespace berth::agent {
 namespace {
 
 TEST(ContainerPhase, EachPairOfPhaseAndEvent) {
-  http::testing::expect_transitions(next_phase, ContainerPhase::kKilledAtOnce, ContainerEvent::kExited, R"(
+  expect_transitions(next_phase, ContainerPhase::kKilledAtOnce, ContainerEvent::kExited, R"(
                     idle    pulling     configuring starting running      hook_early hook      awaiting  signalled killed  at_once
     start           pulling -           -           -        -            -          -         -         -         -       -
     image_ready     -       configuring -           -        -            -          -         -         -         -       -

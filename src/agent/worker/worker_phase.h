@@ -6,7 +6,7 @@
 #include <optional>
 #include <string_view>
 
-#include "agent/worker/phase.h"
+#include "base/phase.h"
 
 namespace berth::agent {
 

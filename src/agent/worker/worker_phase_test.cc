@@ -4,12 +4,10 @@
 
 #include <string>
 
-#include "http/test_phase_table.h"
+#include "base/test_phase_table.h"
 
 namespace berth::agent {
 namespace {
-
-using http::testing::expect_transitions;
 
 TEST(WorkerPhase, EachPairOfPhaseAndEvent) {
   expect_transitions(next_phase, WorkerPhase::kStopped, WorkerEvent::kStop, R"(

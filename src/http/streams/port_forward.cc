@@ -1,8 +1,8 @@
 #include <map>
 #include <unordered_map>
 
-#include "base/check.h"
 #include "base/lifetime.h"
+#include "base/phase.h"
 #include "base/text.h"
 #include "http/message.h"
 #include "http/streams/mux.h"
@@ -114,11 +114,7 @@ class PortImpl final : public ForwardedPort {
   }
 
  private:
-  void advance(PortEvent event) {
-    const auto next = next_phase(phase_, event);
-    BERTH_CHECK(next, "a forwarded port has no such transition");
-    phase_ = *next;
-  }
+  void advance(PortEvent event) { phase_.apply(event); }
   void hold_peer(bool on);
   void deliver() {
     const auto alive = lifetime_.guard();
@@ -146,7 +142,7 @@ class PortImpl final : public ForwardedPort {
   Function<void(std::string_view)> read_;
   Task end_, closed_, drained_;
   std::string undelivered_;
-  PortPhase phase_ = PortPhase::kOpen;
+  Phase<PortPhase, PortEvent> phase_{PortPhase::kOpen};
   // The two reasons of this port to pause the peer, independent of each other and of the phase:
   bool paused_ = false;  // as the owner asked
   bool held_ = false;    // undelivered_ is large

@@ -2,9 +2,9 @@
 
 #include <algorithm>
 
-#include "base/check.h"
 #include "base/json/json.h"
 #include "base/lifetime.h"
+#include "base/phase.h"
 #include "base/text.h"
 #include "http/message.h"
 #include "http/query_flag.h"
@@ -133,11 +133,7 @@ class RemoteImpl final : public RemoteSession {
     }
     return -1;
   }
-  void advance(SessionEvent event) {
-    const auto next = next_phase(phase_, event);
-    BERTH_CHECK(next, "a remote session has no such transition");
-    phase_ = *next;
-  }
+  void advance(SessionEvent event) { phase_.apply(event); }
   // Whether the client opens a stream for it.
   bool has_lane(int lane) const {
     switch (lane) {
@@ -274,7 +270,7 @@ class RemoteImpl final : public RemoteSession {
   std::unique_ptr<RemoteImpl> own_;  // this session, in kAwaitingStreams
   std::unique_ptr<SpdyConnection> spdy_;
   std::unique_ptr<WebSocket> socket_;  // one of the two
-  SessionPhase phase_ = SessionPhase::kAwaitingStreams;
+  Phase<SessionPhase, SessionEvent> phase_{SessionPhase::kAwaitingStreams};
   int version_ = 1;
   bool base64_ = false;
   std::uint32_t ids_[kLanes] = {};

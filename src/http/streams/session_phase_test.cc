@@ -2,13 +2,13 @@
 
 #include <gtest/gtest.h>
 
-#include "http/test_phase_table.h"
+#include "base/test_phase_table.h"
 
 namespace berth::http {
 namespace {
 
 TEST(SessionPhase, EveryTransition) {
-  testing::expect_transitions(next_phase, SessionPhase::kPeerGone, SessionEvent::kPeerGone, R"(
+  expect_transitions(next_phase, SessionPhase::kPeerGone, SessionEvent::kPeerGone, R"(
                     awaiting_streams open      finished  peer_gone
     streams_opened  open             -         -         -
     finished        -                finished  -         -
@@ -17,7 +17,7 @@ TEST(SessionPhase, EveryTransition) {
 }
 
 TEST(PortPhase, EveryTransition) {
-  testing::expect_transitions(next_phase, PortPhase::kGoneAfterInput, PortEvent::kGone, R"(
+  expect_transitions(next_phase, PortPhase::kGoneAfterInput, PortEvent::kGone, R"(
                   open         input_ended      output_ended both_ended       gone gone_after_input
     input_ended   input_ended  -                both_ended   -                -    -
     output_ended  output_ended both_ended       -            -                -    -

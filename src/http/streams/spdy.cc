@@ -2,8 +2,8 @@
 
 #include <unordered_set>
 
-#include "base/check.h"
 #include "base/lifetime.h"
+#include "base/phase.h"
 #include "base/text.h"
 #include "http/exchange_phase.h"
 #include "http/streams/mux.h"
@@ -146,11 +146,7 @@ class SpdyImpl final : public SpdyConnection {
   void pause_reading(bool pause) override { channel_->pause_reading(pause); }
 
  private:
-  void advance(ChannelEvent event) {
-    const auto next = next_phase(phase_, event);
-    BERTH_CHECK(next, "a SPDY connection has no such transition");
-    phase_ = *next;
-  }
+  void advance(ChannelEvent event) { phase_.apply(event); }
   void control(Type type, std::uint8_t flags, std::string_view body) {
     if (phase_ != ChannelPhase::kOpen) return;
     std::string frame = {'\x80', '\x03', '\0', static_cast<char>(type)};
@@ -304,7 +300,7 @@ class SpdyImpl final : public SpdyConnection {
   std::unordered_set<std::uint32_t> ours_open_, theirs_open_;  // directions that are still open
   std::uint32_t last_stream_ = 0;
   Lifetime lifetime_;
-  ChannelPhase phase_ = ChannelPhase::kOpen;
+  Phase<ChannelPhase, ChannelEvent> phase_{ChannelPhase::kOpen};
 };
 
 }  // namespace

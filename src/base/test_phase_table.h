@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-namespace berth::http::testing {
+namespace berth {
 
 // The table's first line names the phases in the order of their enumeration; each further line is an event, in that
 // order too, and the phases that follow it. "-": the event cannot happen in that phase.
@@ -46,4 +46,4 @@ void expect_transitions(std::optional<Phase> (*next)(Phase, PhaseEvent), Phase l
   EXPECT_EQ(events, static_cast<std::size_t>(last_event) + 1);
 }
 
-}  // namespace berth::http::testing
+}  // namespace berth
