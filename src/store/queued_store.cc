@@ -255,16 +255,16 @@ void QueuedStore::complete_batch(WriteBatch& batch, const Status& status, std::v
 void QueuedStore::fail_later_writes(const std::vector<std::string>& keys, const Error& why,
                                     std::vector<WriteAnswer>& answers) {
   std::unordered_set<std::string_view> failed(keys.begin(), keys.end());
-  std::deque<PendingWrite> kept;
+  std::deque<PendingWrite> remaining;
   for (PendingWrite& write : queue_) {
     if (write.flushed || !failed.contains(write.key())) {
-      kept.push_back(std::move(write));
+      remaining.push_back(std::move(write));
       continue;
     }
     answers.push_back({std::move(write.done), nullptr, why});
     release_head(write.key());
   }
-  queue_ = std::move(kept);
+  queue_ = std::move(remaining);
 }
 
 void QueuedStore::release_head(const std::string& key) {

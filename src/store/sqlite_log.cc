@@ -19,8 +19,8 @@ namespace {
 constexpr Revision kReserve = 10'000;         // revisions reserved at once
 constexpr std::size_t kFirstRoom = 1u << 20;  // of a store's first journal; few stores are busy
 // Disk space reserved for writes that do not grow; on small disks a twentieth of the disk.
-constexpr std::int64_t kKeptFree = 16 << 20;
-constexpr Duration kDiskSeen = 100ms;  // between two checks of the free space
+constexpr std::int64_t kMinFree = 16 << 20;
+constexpr Duration kDiskCheckPause = 100ms;  // between two checks of the free space
 constexpr const char* kReserveSuffix = ".reserve";
 constexpr std::int64_t kReserveBytes = 16 << 20;
 
@@ -44,7 +44,7 @@ Status Journals::assign_files(const std::string& path, const SqliteFile& file) {
     if (!journal) continue;
     const bool ours = journal->identity() == file.identity();
     if (ours) generation = std::max(generation, journal->generation() + 1);
-    if (ours && journal->generation() < file.generation()) continue;  // it was moved
+    if (ours && journal->generation() < file.generation()) continue;  // its entries are in the database
     BERTH_TRY(journal->recover());
     if (!ours || !file.has_journal()) {
       if (journal->empty() && !journal->loss()) continue;
@@ -74,7 +74,7 @@ Status Journals::assign_files(const std::string& path, const SqliteFile& file) {
 
 // Sets `loss` and keeps only journals from before it.
 void Journals::find_loss(const std::string& path, const SqliteFile& file) {
-  auto beyond = [](const std::unique_ptr<JournalFile>& journal) {
+  auto has_content = [](const std::unique_ptr<JournalFile>& journal) {
     return journal && (!journal->empty() || journal->loss());
   };
   if (file.has_journal() && !full) {
@@ -86,7 +86,7 @@ void Journals::find_loss(const std::string& path, const SqliteFile& file) {
   } else if (full && full->ended() && !active) {
     loss = LossFound{Loss::kJournalMissing, path,
                      "is damaged: the journal after " + full->path() + " is missing, or its head cannot be read"};
-  } else if (full && full->has_end_mark() && !full->ended() && beyond(active)) {
+  } else if (full && full->has_end_mark() && !full->ended() && has_content(active)) {
     loss =
         LossFound{Loss::kJournalDamaged, full->path(),
                   "is damaged: its last batches cannot be read, although " + active->path() + " was begun after them"};
@@ -97,22 +97,22 @@ void Journals::find_loss(const std::string& path, const SqliteFile& file) {
 }
 
 Result<Journals> Journals::find(const std::string& path, const SqliteFile& file) {
-  Journals found;
-  found.generation = file.generation() + 1;
-  BERTH_TRY(found.assign_files(path, file));
-  found.find_loss(path, file);
+  Journals journals;
+  journals.generation = file.generation() + 1;
+  BERTH_TRY(journals.assign_files(path, file));
+  journals.find_loss(path, file);
   // A second journal may have been created and not used: it is then created again.
-  const bool ended = found.full && found.full->ended();
-  if (!ended && (!found.active || found.active->empty())) found.active = std::exchange(found.full, nullptr);
-  for (const JournalFile* journal : {found.full.get(), found.active.get()}) {
+  const bool ended = journals.full && journals.full->ended();
+  if (!ended && (!journals.active || journals.active->empty())) journals.active = std::exchange(journals.full, nullptr);
+  for (const JournalFile* journal : {journals.full.get(), journals.active.get()}) {
     if (!journal) continue;
-    BERTH_TRY(journal->read([&found](const JournalEntry& entry) {
-      if (entry.kind == JournalEntry::Kind::kReserve) found.reserved = entry.revision;
-      if (entry.kind == JournalEntry::Kind::kCompact) found.compacted = entry.revision;
+    BERTH_TRY(journal->read([&journals](const JournalEntry& entry) {
+      if (entry.kind == JournalEntry::Kind::kReserve) journals.reserved = entry.revision;
+      if (entry.kind == JournalEntry::Kind::kCompact) journals.compacted = entry.revision;
       return ok_status();
     }));
   }
-  return found;
+  return journals;
 }
 
 SqliteLog::SqliteLog(Runtime& runtime, std::string path, std::unique_ptr<SqliteFile> file, Journals journals,
@@ -157,12 +157,12 @@ void SqliteLog::append(std::shared_ptr<const WriteBatch> batch, Function<void(St
 
 std::optional<Error> SqliteLog::no_room_to_grow(bool expendable) {
   const Duration now = runtime_.monotonic();
-  if (!disk_short_ && disk_checked_at_ != Duration{} && now - disk_checked_at_ < kDiskSeen) return std::nullopt;
+  if (!disk_short_ && disk_checked_at_ != Duration{} && now - disk_checked_at_ < kDiskCheckPause) return std::nullopt;
   disk_checked_at_ = now;
   const DiskSpace disk = disk_space_at(path_);
-  const std::int64_t kept = std::min(kKeptFree, disk.total / 20), kept_from_expendable = 2 * kept;
-  disk_short_ = disk.total > 0 && disk.free < kept_from_expendable;
-  if (!disk_short_ || (!expendable && disk.free >= kept)) return std::nullopt;
+  const std::int64_t min_free = std::min(kMinFree, disk.total / 20), min_for_expendable = 2 * min_free;
+  disk_short_ = disk.total > 0 && disk.free < min_for_expendable;
+  if (!disk_short_ || (!expendable && disk.free >= min_free)) return std::nullopt;
   return error(Code::kUnavailable,
                "writing " + path_ + ": No space left on device: " + std::to_string(disk.free) +
                    " bytes are free, which are kept for " +
@@ -352,12 +352,12 @@ Status SqliteLog::move_and_create(Journal& full, Journal& fresh) {
   }
   const std::string path = path_ + kJournalSuffixes[newest_path_ == path_ + kJournalSuffixes[0] ? 1 : 0];
   const std::size_t room = newest_path_.empty() ? std::min(room_, kFirstRoom) : room_;
-  BERTH_ASSIGN(Journal begun, JournalFile::create(path, file_->identity(), newest_generation_ + 1, room));
+  BERTH_ASSIGN(Journal created, JournalFile::create(path, file_->identity(), newest_generation_ + 1, room));
   if (!file_->has_journal()) BERTH_TRY(file_->record_journal_created());
   fault::step("store.spare");
   ++newest_generation_;
   newest_path_ = path;
-  fresh = std::move(begun);
+  fresh = std::move(created);
   return ok_status();
 }
 

@@ -9,7 +9,7 @@ namespace berth::store {
 namespace {
 
 constexpr std::size_t kScanPerTurn = 4096;   // history events that one watch reads per task
-constexpr std::size_t kEventsPerTurn = 512;  // events that it is given per task
+constexpr std::size_t kEventsPerTurn = 512;  // events that one watch is sent per task
 
 metrics::Gauge& watch_gauge() {
   static metrics::Gauge& gauge = metrics::gauge("berth_store_watches", "Open watches on the store.");
@@ -134,7 +134,8 @@ void WatchHub::deliver() {
   }
   const Revision last = events.back()->revision;
   const auto alive = lifetime_.guard();
-  // Set `seen` first: a watch that pauses, or is read by another watch's callback, was given everything up to `last`.
+  // Set delivered_up_to of all watches before the first callback: a callback may resume or bookmark another watch,
+  // whose batch reaches up to `last`.
   for (const WatcherPtr& watcher : affected) watcher->delivered_up_to = std::max(watcher->delivered_up_to, last);
   for (const WatcherPtr& watcher : affected) {
     std::vector<EventPtr> batch = std::move(watcher->batch);
