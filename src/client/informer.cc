@@ -57,7 +57,7 @@ class InformerImpl final : public Informer,
     std::uint64_t id;
     Handler handler;
     bool initialized = false;  // has been called for all objects that were cached when it subscribed
-    bool gone = false;
+    bool unsubscribed = false;
   };
   class SubscriptionImpl final : public Subscription {
    public:
@@ -103,7 +103,7 @@ class InformerImpl final : public Informer,
   void remove(const api::Name& name, const Value* last);
   static void add_to(Index& index, const Objects::value_type& entry, const std::vector<std::string>& keys);
   static void remove_from(Index& index, const Objects::value_type& entry, const std::vector<std::string>& keys);
-  // Null: not there before, or no longer.
+  // `before` or `after` is null for an added or deleted object.
   void reindex(const Objects::value_type& entry, const Value& before, const Value& after);
   void notify(const Value& before, const Value& after);
   void send_initial(std::uint64_t id);
@@ -127,7 +127,7 @@ class InformerImpl final : public Informer,
 
   std::deque<std::unique_ptr<Listener>> listeners_;
   std::uint64_t next_listener_ = 1;
-  int notifying_ = 0;  // depth of notify(): listeners that go meanwhile are only marked
+  int notifying_ = 0;  // depth of calls of handlers: meanwhile listeners that unsubscribe are only marked
   std::function<void()> cut_off_;
 
   std::unique_ptr<client::WatchHandle> watch_;
@@ -164,11 +164,11 @@ void InformerImpl::apply_list(Result<client::List> list) {
 
   std::set<api::Name> present;
   for (const Value& item : list->items) present.insert(api::name_key(item));
-  std::vector<api::Name> gone;
+  std::vector<api::Name> deleted;
   for (const auto& [name, value] : objects_) {
-    if (!present.count(name)) gone.push_back(name);
+    if (!present.count(name)) deleted.push_back(name);
   }
-  for (const api::Name& name : gone) remove(name, nullptr);
+  for (const api::Name& name : deleted) remove(name, nullptr);
   for (const Value& item : list->items) put(item);
 
   revision_ = std::min(revision_, revision);  // only a restored store is older; advance() raises it again
@@ -233,17 +233,17 @@ void InformerImpl::retry(bool list) {
 
 void InformerImpl::put(const Value& object) {
   api::Name name = api::name_key(object);
-  const auto [found, added] = objects_.try_emplace(std::move(name), object);
+  const auto [entry, added] = objects_.try_emplace(std::move(name), object);
   if (added) {
-    reindex(*found, Value(), object);
+    reindex(*entry, Value(), object);
     notify(Value(), object);
   } else {
-    Value before = found->second;
+    Value before = entry->second;
     if (api::resource_version_of(before) == api::resource_version_of(object) &&
         api::uid_of(before) == api::uid_of(object))
       return;
-    found->second = object;
-    reindex(*found, before, object);
+    entry->second = object;
+    reindex(*entry, before, object);
     if (api::uid_of(before) != api::uid_of(object)) {
       // Deleted and created again between two lists: for handlers these are two objects.
       notify(before, Value());
@@ -357,22 +357,22 @@ void InformerImpl::send_initial(std::uint64_t id) {
     if (listener->id != id) continue;
     listener->initialized = true;
     ++notifying_;
-    const std::vector<Value> known = list({});
+    const std::vector<Value> cached = list({});
     Listener* raw = listener.get();
-    for (const Value& object : known) {
-      if (!raw->gone) raw->handler(Value(), object);
+    for (const Value& object : cached) {
+      if (!raw->unsubscribed) raw->handler(Value(), object);
     }
     --notifying_;
     break;
   }
-  if (notifying_ == 0) std::erase_if(listeners_, [](const auto& l) { return l->gone; });
+  if (notifying_ == 0) std::erase_if(listeners_, [](const auto& l) { return l->unsubscribed; });
 }
 
 void InformerImpl::unsubscribe(std::uint64_t id) {
   for (auto& listener : listeners_) {
-    if (listener->id == id) listener->gone = true;
+    if (listener->id == id) listener->unsubscribed = true;
   }
-  if (notifying_ == 0) std::erase_if(listeners_, [](const auto& l) { return l->gone; });
+  if (notifying_ == 0) std::erase_if(listeners_, [](const auto& l) { return l->unsubscribed; });
 }
 
 void InformerImpl::notify(const Value& before, const Value& after) {
@@ -380,9 +380,9 @@ void InformerImpl::notify(const Value& before, const Value& after) {
   // By index: a handler may add a subscription, which invalidates iterators.
   for (std::size_t i = 0; i < listeners_.size(); ++i) {
     Listener* listener = listeners_[i].get();
-    if (listener->initialized && !listener->gone) listener->handler(before, after);
+    if (listener->initialized && !listener->unsubscribed) listener->handler(before, after);
   }
-  if (--notifying_ == 0) std::erase_if(listeners_, [](const auto& l) { return l->gone; });
+  if (--notifying_ == 0) std::erase_if(listeners_, [](const auto& l) { return l->unsubscribed; });
 }
 
 void InformerImpl::when_synced(Task task) {

@@ -4,7 +4,7 @@
 //
 // Life: list; watch from the list's resourceVersion; when a watch ends, watch again from the last resourceVersion seen
 // (with back-off); on kExpired, or where the list must be made again, compare the new list with the cache and notify
-// the handlers only the difference. So handlers see every object's last state at least, each change at most once, in
+// the handlers of the difference. So handlers see every object's last state at least, each change at most once, in
 // order. A watch event that is not newer than the cache is a repetition and is ignored.
 //
 // Owner: one InformerSet a process, shared by its controllers, on its Runtime's thread. Values handed out are immutable
@@ -72,8 +72,8 @@ class Informer {
   virtual void when_seen(std::int64_t revision, Task task) = 0;
   // Calls `task` when the cache has no object `name` with that uid and exactly that resourceVersion (any more).
   virtual void when_moved_on(const api::Name& name, std::string uid, std::string resource_version, Task task) = 0;
-  // Calls `cut_off` each time a watch has ended or could not be made, on a later turn; the informer watches again by
-  // itself. The server may have been replaced by one that has lost reports sent to it. One caller.
+  // Calls `cut_off` each time a watch has ended or could not be made, in a later task; the informer watches again by
+  // itself. For callers that report to the server: the next server may lack what the last one received. One caller.
   virtual void on_cut_off(std::function<void()> cut_off) = 0;
 };
 
