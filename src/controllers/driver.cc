@@ -31,7 +31,7 @@ struct PausedKey {
   bool quarantined = false;
 };
 
-// One plan that is being executed.
+// One plan that is being executed. Its key is locked (not planned) until finish() has released it.
 struct Run {
   std::string key;
   Plan plan;
@@ -257,8 +257,8 @@ struct Driver::Impl : std::enable_shared_from_this<Driver::Impl> {
     record = this->options.record;
     if (!record) return;
     slot = record->slot_of(controller->name());
-    for (const Death& one : record->quarantined(controller->name())) {
-      if (one.key.starts_with(kChangePrefix)) quarantined_changes[one.key] = 0;
+    for (const Death& death : record->quarantined(controller->name())) {
+      if (death.key.starts_with(kChangePrefix)) quarantined_changes[death.key] = 0;
     }
   }
 
@@ -323,10 +323,12 @@ struct Driver::Impl : std::enable_shared_from_this<Driver::Impl> {
 void Driver::Impl::start() {
   watching = controller->watches();
   unsynced = watching.size();
-  for (WatchedCollection& one : watching) {
-    subscriptions.push_back(one.informer->subscribe(
-        [this, watched = &one](const Value& before, const Value& after) { on_change(*watched, before, after); }));
-    one.informer->when_synced([weak = weak_from_this()] {
+  for (WatchedCollection& collection : watching) {
+    subscriptions.push_back(
+        collection.informer->subscribe([this, watched = &collection](const Value& before, const Value& after) {
+          on_change(*watched, before, after);
+        }));
+    collection.informer->when_synced([weak = weak_from_this()] {
       auto self = weak.lock();
       if (!self || --self->unsynced > 0) return;
       self->load_quarantine();
@@ -381,19 +383,19 @@ Value Driver::Impl::object_of_key(const std::string& key) const {
 
 void Driver::Impl::load_quarantine() {
   if (!record) return;
-  for (const Death& one : record->quarantined(controller->name())) {
-    const auto change = quarantined_changes.find(one.key);
+  for (const Death& death : record->quarantined(controller->name())) {
+    const auto change = quarantined_changes.find(death.key);
     if (change != quarantined_changes.end() && change->second != 0) continue;
-    const Value object = change == quarantined_changes.end() ? object_of_key(one.key) : Value();
+    const Value object = change == quarantined_changes.end() ? object_of_key(death.key) : Value();
     if (object.is_null()) {
-      record->forget(one.controller, one.key);
-      quarantined_changes.erase(one.key);
+      record->forget(death.controller, death.key);
+      quarantined_changes.erase(death.key);
       continue;
     }
-    paused_keys[one.key] = PausedKey{desired_hash(object), Duration::max(), true};
+    paused_keys[death.key] = PausedKey{desired_hash(object), Duration::max(), true};
     log_warning(controller->name(), "left alone: the server died on it",
-                {{"object", one.key}, {"times", std::to_string(one.times)}});
-    own_recorder.event(object, kWarning, "Quarantined", quarantine_message(one));
+                {{"object", death.key}, {"times", std::to_string(death.times)}});
+    own_recorder.event(object, kWarning, "Quarantined", quarantine_message(death));
   }
 }
 
@@ -401,9 +403,9 @@ bool Driver::Impl::is_paused(const std::string& key) {
   if (paused_keys.empty()) return false;
   const auto found = paused_keys.find(key);
   if (found == paused_keys.end()) return false;
-  const PausedKey& one = found->second;
-  if (one.version == desired_hash(object_of_key(key)) && runtime.monotonic() < one.until) return true;
-  if (one.quarantined && record) record->forget(controller->name(), key);
+  const PausedKey& paused = found->second;
+  if (paused.version == desired_hash(object_of_key(key)) && runtime.monotonic() < paused.until) return true;
+  if (paused.quarantined && record) record->forget(controller->name(), key);
   paused_keys.erase(found);
   return false;
 }
@@ -472,7 +474,8 @@ void Driver::Impl::start_plan(const std::string& key) {
   auto run = std::make_shared<Run>();
   run->key = key;
   run->started = runtime.monotonic();
-  for (const WatchedCollection& one : watching) run->revisions.emplace_back(one.informer, one.informer->revision());
+  for (const WatchedCollection& collection : watching)
+    run->revisions.emplace_back(collection.informer, collection.informer->revision());
   counters.plans.add();
   const bool planned_well = guarded(key, [&] {
     const InvariantsThrow throwing;
@@ -597,8 +600,8 @@ void Driver::Impl::await_change(const RunPtr& run, const Action& action, const V
 }
 
 std::int64_t Driver::Impl::revision_seen(const RunPtr& run, const Informer* informer) const {
-  for (const auto& [one, revision] : run->revisions) {
-    if (one == informer) return revision;
+  for (const auto& [watched, revision] : run->revisions) {
+    if (watched == informer) return revision;
   }
   return informer ? informer->revision() : 0;
 }
@@ -649,10 +652,10 @@ void Driver::Impl::on_answer(const RunPtr& run, const Action& action, const Valu
   const HandlingRecord::Mark mark(record, slot, run->key);
   if (answer.ok()) {
     if (action.verb == Action::Verb::kConfirm) {
-      const Value& found = answer.value();
+      const Value& live = answer.value();
       const std::string& exact = action.options.resource_version;
-      const bool holds = exact.empty() ? !api::is_terminating(found) : api::resource_version_of(found) == exact;
-      if (holds && api::uid_of(found) == api::uid_of(action.object)) return done(Outcome::kDone);
+      const bool holds = exact.empty() ? !api::is_terminating(live) : api::resource_version_of(live) == exact;
+      if (holds && api::uid_of(live) == api::uid_of(action.object)) return done(Outcome::kDone);
       await_revision(run, action, api::resource_version_number(answer.value()));
       return done(Outcome::kStale);
     }

@@ -56,9 +56,9 @@ class EndpointController final : public Controller {
     out.push_back(watch_mapped(outputs_, [this](const Value& before, const Value& after, Keys& keys) {
       if (!writes_slices_) return keys.push_back(key_of(after.is_null() ? before : after));
       for (const Value* slice : {&before, &after}) {
-        Keys found;
-        by_service(*slice, found);
-        for (std::string& key : found) {
+        Keys services;
+        by_service(*slice, services);
+        for (std::string& key : services) {
           if (std::find(keys.begin(), keys.end(), key) == keys.end()) keys.push_back(std::move(key));
         }
       }

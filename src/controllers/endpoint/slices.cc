@@ -47,7 +47,7 @@ class SlicePlanner {
  private:
   std::vector<std::string> families() const {
     std::vector<std::string> out;
-    for (const Value& one : service_["spec"]["ipFamilies"]) out.push_back(one.str());
+    for (const Value& family : service_["spec"]["ipFamilies"]) out.push_back(family.str());
     if (out.empty()) out.emplace_back("IPv4");
     return out;
   }
@@ -136,23 +136,23 @@ std::vector<SlicePlanner::RetainedSlice> SlicePlanner::retained_slices(const Gro
   for (const Value& slice : slices) {
     const Value& have = slice["ports"];
     if (have != group.ports && !(have.empty() && group.ports.empty())) continue;
-    RetainedSlice one{&slice, {}};
+    RetainedSlice retained_slice{&slice, {}};
     for (const Value& endpoint : slice["endpoints"]) {
       auto found = waiting.find(endpoint["targetRef"]["uid"].str());
       if (found == waiting.end()) continue;
-      one.endpoints.push_back(std::move(found->second));
+      retained_slice.endpoints.push_back(std::move(found->second));
       waiting.erase(found);
     }
-    out.push_back(std::move(one));
+    out.push_back(std::move(retained_slice));
   }
   return out;
 }
 
 // Adds the endpoint to the first slice with space.
 bool SlicePlanner::add_endpoint(std::vector<RetainedSlice>& slices, const Value& endpoint) {
-  for (RetainedSlice& one : slices) {
-    if (one.endpoints.size() >= kEndpointsPerSlice) continue;
-    one.endpoints.push_back(endpoint);
+  for (RetainedSlice& retained_slice : slices) {
+    if (retained_slice.endpoints.size() >= kEndpointsPerSlice) continue;
+    retained_slice.endpoints.push_back(endpoint);
     return true;
   }
   return false;
@@ -168,7 +168,7 @@ void SlicePlanner::sync_group(const std::string& family, Group& group, const std
     waiting[order.back()] = endpoint;
   }
   std::vector<RetainedSlice> retained = retained_slices(group, slices, waiting);
-  for (const RetainedSlice& one : retained) used.insert(api::name_of(*one.slice));
+  for (const RetainedSlice& retained_slice : retained) used.insert(api::name_of(*retained_slice.slice));
   // New endpoints go into the fullest slices with space.
   std::stable_sort(retained.begin(), retained.end(), [](const RetainedSlice& a, const RetainedSlice& b) {
     return a.endpoints.size() > b.endpoints.size();
@@ -178,13 +178,13 @@ void SlicePlanner::sync_group(const std::string& family, Group& group, const std
     auto found = waiting.find(uid);
     if (found != waiting.end() && !add_endpoint(retained, found->second)) rest.push_back(found->second);
   }
-  for (RetainedSlice& one : retained) {
-    if (one.endpoints.empty()) {
-      mark_unused(*one.slice);
+  for (RetainedSlice& retained_slice : retained) {
+    if (retained_slice.endpoints.empty()) {
+      mark_unused(*retained_slice.slice);
       continue;
     }
     ++total;
-    write(*one.slice, group.ports, std::move(one.endpoints));
+    write(*retained_slice.slice, group.ports, std::move(retained_slice.endpoints));
   }
   for (std::size_t at = 0; at < rest.size(); at += kEndpointsPerSlice) {
     const std::size_t end = std::min(rest.size(), at + kEndpointsPerSlice);
@@ -227,16 +227,16 @@ Value SlicePlanner::labels() const {
 
 // A slice to delete is updated instead, if one is to be created: one write, not two.
 void SlicePlanner::finish() {
-  for (NewSlice& one : to_create_) {
+  for (NewSlice& new_slice : to_create_) {
     auto found = std::find_if(unused_.begin(), unused_.end(),
-                              [&](const Value& slice) { return slice["addressType"].as_string() == one.family; });
+                              [&](const Value& slice) { return slice["addressType"].as_string() == new_slice.family; });
     if (found == unused_.end()) {
-      make(one.family, one.ports, std::move(one.endpoints), one.number);
+      make(new_slice.family, new_slice.ports, std::move(new_slice.endpoints), new_slice.number);
       continue;
     }
     const Value slice = *found;
     unused_.erase(found);
-    write(slice, one.ports, std::move(one.endpoints));
+    write(slice, new_slice.ports, std::move(new_slice.endpoints));
   }
   for (const Value& slice : unused_) plan_.add(remove(kEndpointSlices, slice));
 }

@@ -109,15 +109,15 @@ class StatefulSetController final : public Controller {
     view.orphan_revisions = revisions_.by_index(index::kOrphans, name.ns);
     view.claims = claims_.by_index(index::kOwner, uid);
     auto lookup = [&](Informer& informer) -> Lookup {
-      return [&informer, ns = name.ns](const std::string& wanted) -> const Value& {
-        return informer.get(api::Name{ns, wanted});
+      return [&informer, ns = name.ns](const std::string& object_name) -> const Value& {
+        return informer.get(api::Name{ns, object_name});
       };
     };
     view.pod = lookup(pods_);
     view.claim = lookup(claims_);
     view.revision = lookup(revisions_);
-    view.storage_class = [this](const std::string& wanted) -> const Value& {
-      return classes_.get(api::Name{"", wanted});
+    view.storage_class = [this](const std::string& class_name) -> const Value& {
+      return classes_.get(api::Name{"", class_name});
     };
     for (Value& budget : budgets_.list(name.ns)) {
       if (counts_everything(budget)) view.budgets.push_back(std::move(budget));

@@ -16,8 +16,8 @@ using api::resources::kStatefulSets;
 
 namespace {
 
-constexpr std::size_t kReplicasAhead = 10'000;
-constexpr int kPauseOrdered = 1;
+constexpr std::size_t kReplicasAhead = 10'000;  // beyond the existing pods, in one plan
+constexpr int kPauseOrdered = 1;                // Plan::pause_factor
 constexpr int kPauseParallel = 10;
 
 }  // namespace
@@ -202,7 +202,7 @@ void SetPlanner::create_pod(Replica& replica) {
   chain.back()
       .succeeded(set_, kNormal, "SuccessfulCreate", event_text("create", name) + " successful")
       .failed(set_, kWarning, "FailedCreate", event_text("create", name) + " failed error: ");
-  for (const std::string& one : reused) chain.back().succeeded(Value(), kNormal, "ReusedClaim", one);
+  for (const std::string& message : reused) chain.back().succeeded(Value(), kNormal, "ReusedClaim", message);
   plan_.add_chain(std::move(chain));
   count_created(revision);
   wait("Starting", "waiting for " + name + " (revision " + std::string(revision) + ") to become ready");
@@ -330,10 +330,10 @@ Plan SetPlanner::run() {
   const bool has_claims = !set_["spec"]["volumeClaimTemplates"].empty();
   for (std::size_t i = 0; has_claims && i < replicas_.size(); ++i) {
     // Also for a released pod of that name: its claim must not be deleted with it.
-    Replica there = replicas_[i];
-    if (there.pod.is_null()) there.pod = view_.pod(pod_name(spec_, there.ordinal));
+    Replica replica = replicas_[i];
+    if (replica.pod.is_null()) replica.pod = view_.pod(pod_name(spec_, replica.ordinal));
     std::vector<Action> owners;
-    if (!there.pod.is_null()) fix_claim_owners(there, owners);
+    if (!replica.pod.is_null()) fix_claim_owners(replica, owners);
     plan_.add_chain(std::move(owners));
   }
   const bool ordered = !spec_.parallel;

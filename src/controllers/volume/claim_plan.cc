@@ -106,8 +106,8 @@ void ClaimPlanner::sync_unbound() {
   const bool waits = waits_for_consumer(view_.storage_class);
   MatchOptions options;
   options.waits_for_consumer = waits;
-  const Value found = find_match(claim_, view_.volumes, options);
-  if (!found.is_null()) return bind(found);
+  const Value match = find_match(claim_, view_.volumes, options);
+  if (!match.is_null()) return bind(match);
   const bool no_consumer = waits && api::annotation_of(claim_, kSelectedNode).empty();
   if (!no_consumer && !class_of(claim_).empty()) return provision();
   set_phase("Pending");
@@ -196,9 +196,9 @@ const Value* ClaimPlanner::target_node(std::string& problem) const {
     problem = "error getting selected node: node \"" + std::string(selected) + "\" not found";
     return nullptr;
   }
-  std::map<std::string, int, std::less<>> load;
+  std::map<std::string, int, std::less<>> volumes_of_host;
   for (const Value& volume : view_.made_volumes) {
-    if (is_local(volume)) ++load[std::string(local_node(volume))];
+    if (is_local(volume)) ++volumes_of_host[std::string(local_node(volume))];
   }
   const Value* best = nullptr;
   int least = 0;
@@ -206,11 +206,11 @@ const Value* ClaimPlanner::target_node(std::string& problem) const {
     if (!api::condition_is_true(node, "Ready") || node["spec"]["unschedulable"].as_bool()) continue;
     if (!matches_topologies(view_.storage_class["allowedTopologies"], node)) continue;
     const std::string_view host = api::label_of(node, "kubernetes.io/hostname");
-    auto found = load.find(host.empty() ? api::name_of(node) : host);
-    const int here = found == load.end() ? 0 : found->second;
-    if (best && here >= least) continue;
+    auto entry = volumes_of_host.find(host.empty() ? api::name_of(node) : host);
+    const int count = entry == volumes_of_host.end() ? 0 : entry->second;
+    if (best && count >= least) continue;
     best = &node;
-    least = here;
+    least = count;
   }
   if (!best) problem = "no node is ready that the volume could be made on";
   return best;
@@ -268,15 +268,15 @@ void ClaimPlanner::provision() {
 
 void ClaimPlanner::expand() {
   const Value& volume = view_.volume;
-  const api::Quantity wanted = request_of(claim_);
-  const auto reached = api::Quantity::parse(claim_["status"]["capacity"]["storage"].as_string());
-  if (!reached.ok() || wanted <= reached.value()) return clear_resize_conditions();
+  const api::Quantity requested = request_of(claim_);
+  const auto capacity = api::Quantity::parse(claim_["status"]["capacity"]["storage"].as_string());
+  if (!capacity.ok() || requested <= capacity.value()) return clear_resize_conditions();
   if (!is_local(volume)) {
-    if (capacity_of(volume) < wanted)
+    if (capacity_of(volume) < requested)
       emit(kNormal, "ExternalExpanding", "waiting for an external controller to expand this PVC");
     return;
   }
-  if (capacity_of(volume) < wanted) {
+  if (capacity_of(volume) < requested) {
     if (!view_.storage_class["allowVolumeExpansion"].as_bool()) return;
     emit(kNormal, "Resizing", "External resizer is resizing volume " + std::string(api::name_of(volume)));
     Value size = Value::object({{"storage", claim_["spec"]["resources"]["requests"]["storage"]}});
@@ -314,11 +314,11 @@ Plan plan_claim(const ClaimView& view, Time now) {
 
 Value choose_default_class(const std::vector<Value>& classes) {
   Value best;
-  for (const Value& one : classes) {
-    if (api::annotation_of(one, kDefaultClass) != "true") continue;
+  for (const Value& candidate : classes) {
+    if (api::annotation_of(candidate, kDefaultClass) != "true") continue;
     if (best.is_null() ||
-        one["metadata"]["creationTimestamp"].as_string() > best["metadata"]["creationTimestamp"].as_string()) {
-      best = one;
+        candidate["metadata"]["creationTimestamp"].as_string() > best["metadata"]["creationTimestamp"].as_string()) {
+      best = candidate;
     }
   }
   return best;
