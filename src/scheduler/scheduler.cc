@@ -172,8 +172,8 @@ void Scheduler::Impl::start() {
   subscriptions.push_back(view.classes.subscribe(changes));
   const std::vector<Informer*> all = view.informers();
   unsynced = static_cast<int>(all.size());
-  for (Informer* one : all) {
-    one->when_synced([weak = weak_from_this()] {
+  for (Informer* informer : all) {
+    informer->when_synced([weak = weak_from_this()] {
       auto self = weak.lock();
       if (!self || --self->unsynced > 0) return;
       self->load_quarantine();
@@ -218,7 +218,8 @@ void Scheduler::Impl::on_pod(const Value& before, const Value& after) {
   pump();
 }
 
-// Another client may have changed it, and after a restart it is the only source.
+// Takes over status.nominatedNodeName: another client may have changed it, and after a restart of the scheduler the
+// nominations are known from the pods alone.
 void Scheduler::Impl::sync_nomination(const Value& before, const Value& after) {
   const Value& node = after["status"]["nominatedNodeName"];
   if (before["status"]["nominatedNodeName"] == node) return;
@@ -240,14 +241,14 @@ void Scheduler::Impl::place_on_node(const PodPtr& pod, const std::string& node) 
 
 // A pod placed or removed on any node may satisfy the affinity or spreading of parked pods.
 void Scheduler::Impl::wake_neighbours(const PodInfo& changed) {
-  constexpr unsigned kAround = kConcernAffinity | kConcernSpread;
-  if (unsynced > 0 || !queue.any_parked(kAround)) return;
-  queue.wake(kAround, [&](const PodInfo& parked) { return affects(parked, changed, view); });
+  constexpr unsigned kConcerns = kConcernAffinity | kConcernSpread;
+  if (unsynced > 0 || !queue.any_parked(kConcerns)) return;
+  queue.wake(kConcerns, [&](const PodInfo& parked) { return affects(parked, changed, view); });
   pump();
 }
 
 void Scheduler::Impl::on_node(const Value& before, const Value& after) {
-  const bool moved = before.is_null() || after.is_null() || api::labels_of(before) != api::labels_of(after);
+  const bool domains_changed = before.is_null() || after.is_null() || api::labels_of(before) != api::labels_of(after);
   if (after.is_null()) {
     snapshot.remove_node(std::string(api::name_of(before)));
     const std::set<PendingBindingPtr> bindings = waiting_for_claims;
@@ -259,8 +260,8 @@ void Scheduler::Impl::on_node(const Value& before, const Value& after) {
     snapshot.set_node(after);
     wake_for_node(std::string(api::name_of(after)));
   }
-  // Nodes add and remove domains, which changes the skew.
-  if (!moved || unsynced > 0) return;
+  // A topology domain that appears or disappears changes the skew of spread constraints.
+  if (!domains_changed || unsynced > 0) return;
   queue.wake(kConcernSpread, [](const PodInfo&) { return true; });
   pump();
 }
@@ -323,17 +324,17 @@ void Scheduler::Impl::pump() {
 
 void Scheduler::Impl::load_quarantine() {
   if (!options.record) return;
-  for (const controllers::Death& one : options.record->quarantined(kHandler)) {
-    const Cut parts = cut(one.key, "/");
+  for (const controllers::Death& death : options.record->quarantined(kHandler)) {
+    const Cut parts = cut(death.key, "/");
     const Value& pod = view.pods.get(parts.before, parts.after);
     if (pod.is_null()) {
-      options.record->forget(kHandler, one.key);
+      options.record->forget(kHandler, death.key);
       continue;
     }
-    quarantined[one.key] = controllers::desired_hash(pod);
+    quarantined[death.key] = controllers::desired_hash(pod);
     log_warning("scheduler", "left alone: the server died on it",
-                {{"pod", one.key}, {"times", std::to_string(one.times)}});
-    recorder.event(pod, kWarning, "Quarantined", controllers::quarantine_message(one));
+                {{"pod", death.key}, {"times", std::to_string(death.times)}});
+    recorder.event(pod, kWarning, "Quarantined", controllers::quarantine_message(death));
   }
 }
 
@@ -351,8 +352,8 @@ void Scheduler::Impl::schedule_one(const PodPtr& pod) {
   const std::string& key = pod->key;
   if (is_quarantined(pod, key)) return queue.park(pod, 0, runtime.monotonic());
   const controllers::HandlingRecord::Mark mark(options.record, slot, key);
-  if (auto busy = preempting.find(pod->uid); busy != preempting.end()) {
-    busy->second = true;
+  if (auto preemption = preempting.find(pod->uid); preemption != preempting.end()) {
+    preemption->second = true;
     return queue.park(pod, 0, runtime.monotonic());
   }
   const Duration start_time = runtime.monotonic();
@@ -437,11 +438,11 @@ void Scheduler::Impl::on_preempted(const PodPtr& pod, bool good) {
 // Emits the event and writes the condition PodScheduled if they changed.
 void Scheduler::Impl::set_condition(const Value& pod, std::string_view reason, const std::string& message,
                                     const std::optional<std::string>& nominated) {
-  const Value& known = api::condition_of(pod, "PodScheduled");
-  const bool was_false = known["status"].as_string() == "False";
-  const bool same = was_false && known["reason"].as_string() == reason && known["message"].as_string() == message;
-  const bool moved = nominated && pod["status"]["nominatedNodeName"].as_string() != *nominated;
-  if (same && !moved) return;
+  const Value& old = api::condition_of(pod, "PodScheduled");
+  const bool was_false = old["status"].as_string() == "False";
+  const bool same = was_false && old["reason"].as_string() == reason && old["message"].as_string() == message;
+  const bool renominated = nominated && pod["status"]["nominatedNodeName"].as_string() != *nominated;
+  if (same && !renominated) return;
   recorder.event(pod, kWarning, "FailedScheduling", message);
   Value condition = Value::object(
       {{"type", "PodScheduled"},
@@ -449,10 +450,10 @@ void Scheduler::Impl::set_condition(const Value& pod, std::string_view reason, c
        {"reason", reason},
        {"message", message},
        {"lastProbeTime", nullptr},
-       {"lastTransitionTime", was_false ? known["lastTransitionTime"] : Value(format_time(runtime.now()))}});
+       {"lastTransitionTime", was_false ? old["lastTransitionTime"] : Value(format_time(runtime.now()))}});
   if (!pod["metadata"]["generation"].is_null()) condition.set("observedGeneration", pod["metadata"]["generation"]);
   Value status = Value::object({{"conditions", Value::array({condition})}});
-  if (moved) status.set("nominatedNodeName", nominated->empty() ? Value() : Value(*nominated));
+  if (renominated) status.set("nominatedNodeName", nominated->empty() ? Value() : Value(*nominated));
   patch_status(pod, std::move(status));
 }
 
@@ -491,15 +492,15 @@ void Scheduler::Impl::prepare_claims(const PendingBindingPtr& pending) {
     fail_binding(pending, "running PreBind plugin \"VolumeBinding\": binding volumes: context deadline exceeded");
   });
   const VolumeChoice volumes = pending->volumes;
-  for (const VolumeChoice::Binding& one : volumes.bindings)
-    view.reserved_volumes.insert(std::string(api::name_of(one.volume)));
-  for (const VolumeChoice::Binding& one : volumes.bindings) reserve(pending, one);
-  for (const Value& one : volumes.provisions) select_node(pending, one);
+  for (const VolumeChoice::Binding& binding : volumes.bindings)
+    view.reserved_volumes.insert(std::string(api::name_of(binding.volume)));
+  for (const VolumeChoice::Binding& binding : volumes.bindings) reserve(pending, binding);
+  for (const Value& claim : volumes.provisions) select_node(pending, claim);
 }
 
 void Scheduler::Impl::reserve(const PendingBindingPtr& pending, const VolumeChoice::Binding& binding) {
-  const Value& known = binding.volume["spec"]["claimRef"];
-  if (known["uid"].as_string() == api::uid_of(binding.claim)) return on_prepared(pending, binding.volume);
+  const Value& present = binding.volume["spec"]["claimRef"];
+  if (present["uid"].as_string() == api::uid_of(binding.claim)) return on_prepared(pending, binding.volume);
   Value reference = Value::object({{"apiVersion", "v1"},
                                    {"kind", "PersistentVolumeClaim"},
                                    {"namespace", api::namespace_of(binding.claim)},
@@ -508,7 +509,7 @@ void Scheduler::Impl::reserve(const PendingBindingPtr& pending, const VolumeChoi
                                    {"resourceVersion", api::resource_version_of(binding.claim)}});
   Value metadata = Value::object(
       {{"uid", api::uid_of(binding.volume)}, {"resourceVersion", api::resource_version_of(binding.volume)}});
-  if (known.is_null()) metadata.set("annotations", Value::object({{controllers::kBoundByController, "yes"}}));
+  if (present.is_null()) metadata.set("annotations", Value::object({{controllers::kBoundByController, "yes"}}));
   Value change = Value::object({{"metadata", metadata}, {"spec", Value::object({{"claimRef", reference}})}});
   api::WriteOptions write;
   write.field_manager = kFieldManager;
@@ -576,9 +577,9 @@ void Scheduler::Impl::check_claims(const PendingBindingPtr& pending) {
     return std::string();
   };
   std::string problem;
-  for (const VolumeChoice::Binding& one : pending->volumes.bindings)
-    problem = problem.empty() ? check(one.claim) : problem;
-  for (const Value& one : pending->volumes.provisions) problem = problem.empty() ? check(one) : problem;
+  for (const VolumeChoice::Binding& binding : pending->volumes.bindings)
+    problem = problem.empty() ? check(binding.claim) : problem;
+  for (const Value& claim : pending->volumes.provisions) problem = problem.empty() ? check(claim) : problem;
   if (!problem.empty())
     return fail_binding(pending, "running PreBind plugin \"VolumeBinding\": binding volumes: " + problem);
   if (complete) bind(pending);
@@ -635,8 +636,8 @@ void Scheduler::Impl::finish_binding(const PendingBindingPtr& pending) {
   pending->finished = true;
   pending_bindings.erase(pending->pod->uid);
   reset_backoff(pending->pod->uid);
-  for (const VolumeChoice::Binding& one : pending->volumes.bindings)
-    view.reserved_volumes.erase(std::string(api::name_of(one.volume)));
+  for (const VolumeChoice::Binding& binding : pending->volumes.bindings)
+    view.reserved_volumes.erase(std::string(api::name_of(binding.volume)));
   recorder.event(pending->pod->pod, kNormal, "Scheduled",
                  "Successfully assigned " + pending->pod->key + " to " + pending->node);
   // The pod was deleted before the cache showed its binding, so no event will remove it from the snapshot.
@@ -662,8 +663,8 @@ void Scheduler::Impl::cancel_binding(const PendingBindingPtr& pending) {
   pending->timer = 0;
   waiting_for_claims.erase(pending);
   pending_bindings.erase(pending->pod->uid);
-  for (const VolumeChoice::Binding& one : pending->volumes.bindings)
-    view.reserved_volumes.erase(std::string(api::name_of(one.volume)));
+  for (const VolumeChoice::Binding& binding : pending->volumes.bindings)
+    view.reserved_volumes.erase(std::string(api::name_of(binding.volume)));
   const Value& latest = view.pods.get(api::name_key(pending->pod->pod));
   if (api::uid_of(latest) != pending->pod->uid || !has_node(latest)) remove_from_node(pending->pod->uid);
   pump();
