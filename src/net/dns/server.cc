@@ -95,10 +95,10 @@ class LoopServer final : public DnsServer {
       ssize_t size = ::recvfrom(udp_.get(), buffer, sizeof buffer, 0, reinterpret_cast<sockaddr*>(&from), &length);
       if (size < 0) return;
       std::string_view question(buffer, static_cast<std::size_t>(size));
-      DnsReply answered = answer(zone_, question, false);
-      if (answered.malformed) continue;
-      if (!answered.wire.empty()) {
-        send_datagram(from, answered.wire);
+      DnsReply reply = answer(zone_, question, false);
+      if (reply.malformed) continue;
+      if (!reply.wire.empty()) {
+        send_datagram(from, reply.wire);
         continue;
       }
       forwarder_.forward(std::string(question), false, from.sin_addr.s_addr,
@@ -158,10 +158,10 @@ class LoopServer final : public DnsServer {
       if (connection.in.size() < length + 2) break;
       std::string question = connection.in.substr(2, length);
       connection.in.erase(0, length + 2);
-      DnsReply answered = answer(zone_, question, true);
-      if (answered.malformed) return close_connection(id);
-      if (!answered.wire.empty()) {
-        send_on(id, answered.wire);
+      DnsReply reply = answer(zone_, question, true);
+      if (reply.malformed) return close_connection(id);
+      if (!reply.wire.empty()) {
+        send_on(id, reply.wire);
       } else {
         forwarder_.forward(std::move(question), true, connection.peer,
                            [this, id](std::string wire) { send_on(id, wire); });

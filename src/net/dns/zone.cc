@@ -46,20 +46,20 @@ bool Zone::replace(const std::string& owner, std::vector<DnsRecord> records) {
     owners_.erase(old);
   }
   if (records.empty()) return true;
-  std::vector<DnsRecord>& kept = owners_[owner] = std::move(records);
-  for (const DnsRecord& record : kept) link(record);
+  std::vector<DnsRecord>& stored = owners_[owner] = std::move(records);
+  for (const DnsRecord& record : stored) link(record);
   return true;
 }
 
 Zone::ZoneAnswer Zone::find(std::string_view name, RecordType type) const {
-  ZoneAnswer found;
+  ZoneAnswer answer;
   auto node = names_.find(std::string(name));
-  found.exists = node != names_.end() || name == domain_;
-  if (node == names_.end()) return found;
+  answer.exists = node != names_.end() || name == domain_;
+  if (node == names_.end()) return answer;
   for (const DnsRecord* record : node->second.records) {
-    if (record->type == type || record->type == RecordType::kCname) found.records.push_back(record);
+    if (record->type == type || record->type == RecordType::kCname) answer.records.push_back(record);
   }
-  return found;
+  return answer;
 }
 
 std::string Zone::pod_address(std::string_view name) const {
