@@ -144,7 +144,7 @@ Result<Created> spawn_conmon(const CrunConfig& config, const CrunProgram& crun, 
 Result<RuntimePaths> prepare_runtime_paths(const std::string& root) {
   const std::string memory = runtime_memory(root);
   BERTH_TRY(make_directories(memory, 0711));
-  // What an earlier release has started goes on where it is.
+  // Containers that an earlier release has started keep their directories below `root`.
   bool earlier = false;
   for (const char* part : {"/sandboxes", "/crun"}) {
     auto names = list_directory(root + part);
@@ -225,8 +225,8 @@ Result<StoredContainer> load_container(const RuntimePaths& paths, const Cgroups&
   return out;
 }
 
-// Users of its own reach neither the node's directories nor files of other users: what the container mounts is mounted,
-// with its users mapped, where they do.
+// For a pod with a user namespace, whose users may enter none of the node's directories: mounts each source of the
+// container's mounts, with the users mapped, in a place that they may enter.
 Status map_sources(const SandboxSpec& sandbox, ContainerSpec& spec, OciSurroundings& around) {
   std::string place = mapped_place(spec.id);
   around.rootfs = place + "/rootfs";
@@ -284,7 +284,8 @@ Result<Created> create_container(const CrunConfig& config, const CrunProgram& cr
 
 namespace {
 
-Status let_go(const RuntimePaths& paths, const std::string& id, int fd) {
+// Lets the first process go on to its program: it reads one byte from the start pipe `fd`.
+Status release_process(const RuntimePaths& paths, const std::string& id, int fd) {
   if (::write(fd, "", 1) != 1 && errno != EPIPE) return errno_error("starting container " + id);
   fault::step("container.let_go");
   // finish_start() starts the program while the pipe exists: remove it.
@@ -315,13 +316,13 @@ Status start_container(const RuntimePaths& paths, const StoredContainer& stored)
       return {};  // conmon reports how it ended
     ::poll(nullptr, 0, kStartPauseMs);
   }
-  return let_go(paths, id, fd.get());
+  return release_process(paths, id, fd.get());
 }
 
 void finish_start(const RuntimePaths& paths, const std::string& id) {
   Fd fd(::open(paths.fifo(id).c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC));
   if (fd) {
-    (void)let_go(paths, id, fd.get());
+    (void)release_process(paths, id, fd.get());
   } else if (errno == ENXIO) {
     ::unlink(paths.fifo(id).c_str());  // no process reads it
   }
@@ -360,7 +361,7 @@ Status delete_container(const RuntimePaths& paths, const Cgroups& cgroups, const
   BERTH_TRY(remove_all(paths.exec() + "/" + id));
   BERTH_TRY(remove_all(paths.crun() + "/" + id));
   fault::step("container.delete_crun");
-  // The exit code goes with the state: what is found without its state is deleted to the end.
+  // The exit code is deleted after the state: remove_incomplete() deletes a container without state completely.
   BERTH_TRY(remove_all(at + "/state.json"));
   ::unlink(paths.exit_file(id).c_str());
   fault::step("container.delete_state");

@@ -1,5 +1,6 @@
 #pragma once
-// What the runtime keeps on disk of one container, and the blocking steps of making and removing it. For the pool.
+// The files of one container on disk, and the blocking steps of creating and removing it. Called on threads of the
+// pool.
 
 #include <sys/types.h>
 
@@ -21,7 +22,7 @@ inline constexpr const char* kShell = "/bin/sh";
 
 class RuntimePaths {
  public:
-  // `run`: for what is of no use once the machine was restarted.
+  // `run`: for files that are of no use after a restart of the machine.
   RuntimePaths(std::string root, std::string run) : root_(std::move(root)), run_(std::move(run)) {}
   std::string containers() const { return root_ + "/containers"; }
   std::string container(const std::string& id) const { return containers() + "/" + id; }
@@ -36,9 +37,8 @@ class RuntimePaths {
   std::string attach(const std::string& id) const { return sockets() + "/" + socket_name(id) + "/attach"; }
   std::string crun() const { return run_ + "/crun"; }
   std::string crun_link() const { return run_ + "/program/crun"; }
-  std::string exec() const {
-    return run_ + "/exec";
-  }  // of an earlier release: what crun is to know of a container for "exec"
+  // Of an earlier release: crun's state of a container, for "crun exec".
+  std::string exec() const { return run_ + "/exec"; }
   std::string mount_points() const { return root_ + "/mount-points"; }
   std::string fifo(const std::string& id) const { return crun() + "/" + id + "/exec.fifo"; }
 
@@ -72,7 +72,7 @@ struct Created {
 Result<Created> create_container(const CrunConfig& config, const CrunProgram& crun, const RuntimePaths& paths,
                                  const Cgroups& cgroups, const ContainerSpec& spec, const SandboxSpec& sandbox,
                                  const std::string& processes);
-// Lets the created process go on to its program. Nothing where that process has ended or has been let go.
+// Lets the created process go on to its program. Does nothing where that process has ended or runs its program already.
 Status start_container(const RuntimePaths& paths, const StoredContainer& stored);
 // For a container marked as started, if the agent was killed before it let the process go on: does that now.
 void finish_start(const RuntimePaths& paths, const std::string& id);
@@ -89,7 +89,7 @@ std::vector<std::string> exec_command(const CrunProgram& crun, const RuntimePath
 // Ends what is left of it and removes everything but its log.
 Status delete_container(const RuntimePaths& paths, const Cgroups& cgroups, const std::string& id,
                         const std::string& cgroup, Trash* trash);
-// What lies beside the containers of these ids and belongs to none of them: exit codes, sockets, crun's notes.
+// Removes exit codes, sockets and crun's state that belong to none of these containers.
 void remove_strays(const RuntimePaths& paths, const std::vector<std::string>& ids);
 
 }  // namespace berth::agent

@@ -55,14 +55,14 @@ struct Container {
 };
 using ContainerPtr = std::shared_ptr<Container>;
 
-// "error executing hook ..." and the like: crun's words without its own prefix.
-std::string words_of(std::string text) {
+// The error message of crun, as conmon passes it on.
+std::string error_text(std::string text) {
   text = std::string(trim(text));
   if (text.empty()) return "the container could not be created";
   return text;
 }
 
-// As the agent chooses them; conmon writes its files under other names first.
+// An id as the agent makes them: conmon writes its files under temporary names first, which are not.
 bool is_container_id(std::string_view name) {
   return name.size() == 64 && name.find_first_not_of("0123456789abcdef") == std::string_view::npos;
 }
@@ -115,7 +115,7 @@ class CrunRuntime final : public ContainerRuntime {
   struct Recovered;
   Result<Recovered> read_stored();
   void remove_incomplete(const std::string& id);
-  // Follows what was read, and answers what state it is in.
+  // Follows the recovered containers, and returns their status.
   std::vector<ContainerStatus> adopt(Recovered recovered);
   // Runs `work` on the pool and answers on the loop.
   void blocking(std::function<Status()> work, Done done);
@@ -147,7 +147,7 @@ class CrunRuntime final : public ContainerRuntime {
   std::unordered_map<std::string, ContainerPtr> containers_;
   std::unordered_map<std::string, SandboxSpec> sandboxes_;
   std::set<std::string> found_sandboxes_;  // by recover()
-  // Of its own: a program that is run in a container does not wait behind containers that are being made or removed.
+  // A pool for exec alone: it does not wait behind containers that are being created or removed on the loop's pool.
   ThreadPool spawner_{loop_, kSpawners};
   std::unordered_map<std::uint64_t, std::unique_ptr<ChildRun>> execs_;
   std::unordered_map<std::uint64_t, std::unique_ptr<ExecProcess>> exec_processes_;
@@ -198,7 +198,7 @@ Result<CrunRuntime::Recovered> CrunRuntime::read_stored() {
   Recovered out;
   end_orphaned_execs(config_, paths_);
   BERTH_ASSIGN(auto ids, list_directory(paths_.containers()));
-  std::vector<std::string> kept;
+  std::vector<std::string> loaded;
   for (const auto& id : ids) {
     auto stored = load_container(paths_, cgroups_, id);
     if (!stored.ok()) {
@@ -208,9 +208,9 @@ Result<CrunRuntime::Recovered> CrunRuntime::read_stored() {
     cgroups_.thaw(stored->cgroup);
     if (stored->status.state == ContainerState::kRunning) finish_start(paths_, id);
     out.containers.push_back(std::move(stored).value());
-    kept.push_back(id);
+    loaded.push_back(id);
   }
-  remove_strays(paths_, kept);
+  remove_strays(paths_, loaded);
   BERTH_ASSIGN(auto uids, list_directory(paths_.sandboxes()));
   for (const auto& uid : uids) {
     auto spec = read_sandbox(paths_.sandboxes(), uid);
@@ -221,7 +221,8 @@ Result<CrunRuntime::Recovered> CrunRuntime::read_stored() {
   return out;
 }
 
-// A container that was being made or removed when the agent ended: it never ran its program, or is over. On the pool.
+// Removes a container that was being created or removed when the agent ended: it never ran its program, or has ended.
+// On the pool.
 void CrunRuntime::remove_incomplete(const std::string& id) {
   end_monitor(config_, paths_, id);
   std::string cgroup;
@@ -284,7 +285,8 @@ void CrunRuntime::create_sandbox(const SandboxSpec& spec, Done done) {
            });
 }
 
-// In parallel to what comes before crun moves the container's first process.
+// Runs beside the preparations of a container, before crun moves its first process into a control group
+// (Cgroups::expect_move).
 void CrunRuntime::expect_container() {
   if (!cgroups_.unified() || std::exchange(expecting_, true)) return;
   blocking(
@@ -314,7 +316,7 @@ void CrunRuntime::run_container(const ContainerSpec& spec, Function<void(Result<
     return;
   }
   const bool own_processes = !sandbox->second.share_pid && !sandbox->second.host_pid;
-  Fd processes;  // of another container
+  Fd processes;  // the process namespace of the target container
   if (own_processes && !spec.processes_of.empty()) {
     auto target = find(spec.processes_of);
     Result<Fd> opened = error(Code::kNotFound, "");
@@ -326,7 +328,7 @@ void CrunRuntime::run_container(const ContainerSpec& spec, Function<void(Result<
     }
     processes = std::move(*opened);
   }
-  expect_container();  // pulling its image may have taken longer than the last one holds
+  expect_container();  // again: the effect of the earlier call may have expired while the image was pulled
   auto c = std::make_shared<Container>();
   ContainerStatus& s = c->status();
   s.id = spec.id;
@@ -378,14 +380,14 @@ void CrunRuntime::read_sync(const ContainerPtr& c) {
   auto answer = json::parse(trim(c->sync_text));
   if (!answer.ok()) return create_failed(c, "conmon ended without an answer");
   std::int64_t pid = (*answer)["data"].as_int(-1);
-  if (pid <= 0) return create_failed(c, words_of((*answer)["message"].str()));
+  if (pid <= 0) return create_failed(c, error_text((*answer)["message"].str()));
   start(c, static_cast<pid_t>(pid));
 }
 
 void CrunRuntime::create_failed(const ContainerPtr& c, std::string why) {
   std::string id = c->status().id;
   if (pid_t conmon = c->stored.conmon_pid; conmon > 0) {
-    kill_descendants(conmon, SIGKILL);  // a crun that goes on would bring to life what is deleted here
+    kill_descendants(conmon, SIGKILL);  // a crun that continues would create the container that is deleted here
     ::kill(conmon, SIGKILL);
     reap(loop_, conmon);
   }
@@ -519,7 +521,8 @@ void CrunRuntime::signal_container(const std::string& id, int signal, Done done)
   loop_.post([done = std::move(done), result] { done(result); });
 }
 
-// Repeated until the container has ended: its pod's group can be throttled for good again.
+// Lifts CPU throttling, so that a killed container can end; repeated until it has, since its pod's group may be
+// throttled again.
 void CrunRuntime::unthrottle(const ContainerPtr& c) {
   if (c->status().state == ContainerState::kExited || std::exchange(c->unthrottling, true)) return;
   blocking(
@@ -556,7 +559,7 @@ void CrunRuntime::remove_container(const std::string& id, Done done) {
     loop_.post([done = std::move(done)] { done({}); });
     return;
   }
-  auto go = [this, id, c, done = std::make_shared<Done>(std::move(done))] {
+  auto remove_files = [this, id, c, done = std::make_shared<Done>(std::move(done))] {
     delete_files(c, 40, [this, id, c, done](Status result) {
       if (c->conmon) loop_.unwatch_fd(c->conmon.get());
       if (c->conmon) {
@@ -566,8 +569,8 @@ void CrunRuntime::remove_container(const std::string& id, Done done) {
       (*done)(std::move(result));
     });
   };
-  if (c->status().state == ContainerState::kExited) return go();
-  c->when_exited.emplace_back(go);
+  if (c->status().state == ContainerState::kExited) return remove_files();
+  c->when_exited.emplace_back(remove_files);
   kill_container(id, [](Status) {});
 }
 
@@ -681,7 +684,7 @@ void CrunRuntime::exec(const std::string& id, std::vector<std::string> argv, Dur
     execs_.erase(key);
     if (!outcome.ok()) return (*shared)(outcome.error());
     if (outcome->timed_out) {
-      // It may be that nothing in there has had a turn: see Cgroups::unthrottle().
+      // The control group may have been throttled all the time: see Cgroups::unthrottle().
       blocking(
           [this, cgroup]() -> Status {
             cgroups_.restart_cpu_period(cgroup);
@@ -714,16 +717,16 @@ void CrunRuntime::exec_interactive(const std::string& id, const ExecOptions& opt
     loop_.post([started = std::move(started), e = process.error()] { started(e); });
     return;
   }
-  // crun's complaint about a program that is not there would look like output of the program.
+  // Look for the program first: crun's error for a missing one would look like output of the program.
   const std::string root = "/proc/" + std::to_string(c->status().pid) + "/root";
-  auto look = [root, program = options.argv.at(0), path = path_of(c->process), directory = c->process["cwd"].str("/")] {
-    return find_program(root, program, path, directory);
-  };
-  blocking(look, [this, id, options, oom_score = oom_score_of(c), file = std::make_shared<Fd>(std::move(*process)),
-                  started = std::move(started), exited = std::move(exited)](Status found) mutable {
-    if (!found.ok()) return started(start_error(found.error()));
-    start_exec_process(id, options, std::move(*file), oom_score, std::move(started), std::move(exited));
-  });
+  auto find_in_root = [root, program = options.argv.at(0), path = path_of(c->process),
+                       directory = c->process["cwd"].str("/")] { return find_program(root, program, path, directory); };
+  blocking(find_in_root,
+           [this, id, options, oom_score = oom_score_of(c), file = std::make_shared<Fd>(std::move(*process)),
+            started = std::move(started), exited = std::move(exited)](Status program) mutable {
+             if (!program.ok()) return started(start_error(program.error()));
+             start_exec_process(id, options, std::move(*file), oom_score, std::move(started), std::move(exited));
+           });
 }
 
 void CrunRuntime::start_exec_process(const std::string& id, const ExecOptions& options, Fd process, int oom_score,

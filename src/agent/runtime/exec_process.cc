@@ -152,7 +152,7 @@ void ExecProcess::report(Result<ContainerRuntime::ExecStreams> streams) {
 
 void ExecProcess::process_ended() {
   int status = 0;
-  if (::waitpid(pid_, &status, WNOHANG) == 0) return;  // its last thread is still ending: called again at once
+  if (::waitpid(pid_, &status, WNOHANG) == 0) return;  // a thread of it is still ending: epoll reports it again
   if (listener_) accept_terminal();                    // it may have connected just before it ended
   loop_.unwatch_fd(pidfd_.get());
   pid_ = 0;
