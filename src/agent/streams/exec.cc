@@ -42,6 +42,7 @@ class ExecSession final : public StreamSession {
  private:
   // kExited: the process has ended, output may still come. kClosed: `done` was called.
   enum class State { kRunning, kExited, kClosed };
+  // The agent's ends of the process's streams.
   struct Ends {
     Fd input, output, error, terminal;
   };
@@ -70,7 +71,7 @@ class ExecSession final : public StreamSession {
       if (error_ && error_->paused()) error_->resume();
     });
     const auto alive = lifetime_.guard();
-    // These calls pass on what has come already, which may close this.
+    // Each of these calls delivers input that has come already, whose callbacks may close this session.
     if (state_ != State::kClosed)
       client_->on_input([this](std::string_view bytes) {
         if (input_) input_->write(bytes);
