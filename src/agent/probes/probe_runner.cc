@@ -101,8 +101,8 @@ class Runner final : public ProbeRunner {
 int probe_port(const Value& port, const Value& container) {
   if (port.is_int()) return static_cast<int>(port.as_int());
   if (auto number = parse_int(port.as_string()); number.ok()) return static_cast<int>(*number);
-  for (const Value& one : container["ports"]) {
-    if (one["name"] == port) return static_cast<int>(one["containerPort"].as_int());
+  for (const Value& entry : container["ports"]) {
+    if (entry["name"] == port) return static_cast<int>(entry["containerPort"].as_int());
   }
   return 0;
 }

@@ -120,7 +120,7 @@ struct Prober::Impl : std::enable_shared_from_this<Impl> {
   void on_result(std::size_t i, bool counted, const ProbeResult& result) {
     Probe& probe = probes[i];
     Duration now = runtime.monotonic();
-    // A refused connection is answered at once; the time measured is that of a busy loop.
+    // The kernel refuses a connection at once: a longer time measured is that of a busy loop, not of the container.
     const Duration took = result.refused ? Duration::zero() : now - probe.began;
     const Duration rest = std::max(kPauseFactor * took, runner.eager_probes * kPausePerEagerProbe);
     Duration pause = std::min(std::max(probe.fast_delay, rest), period(probe));

@@ -30,7 +30,7 @@ class Prober {
   };
   struct Callbacks {
     std::function<void()> startup_passed;
-    std::function<void(bool)> readiness;
+    std::function<void(bool)> readiness;                        // each time that a threshold is reached
     std::function<void(const std::string& kind)> failed;        // "liveness", "startup"
     std::function<void(const std::string& message)> unhealthy;  // for the event
     std::function<void(const std::string& message)> warned;     // the same, of a probe that succeeded
