@@ -80,9 +80,9 @@ struct Agent::State : std::enable_shared_from_this<State> {
   std::unordered_map<std::string, std::shared_ptr<PodWorker>> workers;  // by uid
   std::map<api::Name, std::string> by_name;                             // the uid of the worker of that name
   std::map<api::Name, Value> waiting;        // pods whose name is still in use by an older one
-  std::map<std::string, PodRecord> records;  // found at the start, not yet taken
-  std::vector<ContainerStatus> found;
-  bool over = false, taken_over = false, node_ready = false;
+  std::map<std::string, PodRecord> records;  // of an earlier agent, by uid; take_over() passes them to workers
+  std::vector<ContainerStatus> recovered;    // the runtime's containers at the start, until take_over()
+  bool stopped = false, taken_over = false, node_ready = false;
   TimerId garbage_timer = 0;
   std::optional<std::string> allocatable_at;  // the revision of the Node object that allocatable_now was read for
   api::ResourceList allocatable_now;
@@ -154,31 +154,31 @@ struct Agent::State : std::enable_shared_from_this<State> {
         [this] { storage->look(); }, [this] { return storage->disk_pressure(); });
     services.containers.on_change([self = weak_from_this()](const ContainerStatus& status) {
       auto state = self.lock();
-      if (!state || state->over) return;
+      if (!state || state->stopped) return;
       auto worker = state->workers.find(status.pod_uid);
       if (worker != state->workers.end()) worker->second->on_container_change(status);
     });
     services.containers.recover([self = weak_from_this()](Result<std::vector<ContainerStatus>> result) {
       auto state = self.lock();
-      if (!state || state->over) return;
+      if (!state || state->stopped) return;
       if (!result.ok()) {
         if (auto done = std::exchange(state->ready, nullptr)) done(result.error());
         return;
       }
-      state->found = std::move(*result);
+      state->recovered = std::move(*result);
       state->registration->begin();
       state->pod_informer->when_synced([self] {
-        if (auto state = self.lock(); state && !state->over) state->take_over();
+        if (auto state = self.lock(); state && !state->stopped) state->take_over();
       });
     });
   }
 
   // Compares the API's pods with what is on this node, once: each pod of either gets its worker.
   void take_over() {
-    const std::set<std::string> known = add_first_workers();
+    const std::set<std::string> uids = add_first_workers();
     adopt_containers();
     // Addresses of pods that exist are kept, also across a restart of the machine.
-    if (auto freed = core->services.network.recover({known.begin(), known.end()}); !freed.ok()) {
+    if (auto freed = core->services.network.recover({uids.begin(), uids.end()}); !freed.ok()) {
       log_warning("agent", "cannot free the addresses of pods that are gone", {{"error", freed.error().message}});
     }
     core->services.volumes.release_unused();
@@ -188,7 +188,7 @@ struct Agent::State : std::enable_shared_from_this<State> {
       worker->start();
     }
     subscription = pod_informer->subscribe([self = weak_from_this()](const Value& before, const Value& after) {
-      if (auto state = self.lock(); state && !state->over) state->pod_changed(before, after);
+      if (auto state = self.lock(); state && !state->stopped) state->pod_changed(before, after);
     });
     clock = std::make_unique<ClockWatch>(runtime, [this] {
       for (auto& [uid, worker] : std::unordered_map(workers)) worker->on_clock_change();
@@ -200,56 +200,56 @@ struct Agent::State : std::enable_shared_from_this<State> {
   // Returns the uids of all pods that have a worker, or will have one.
   std::set<std::string> add_first_workers() {
     const ContainerEnds ends = read_container_ends(core->config.ends());
-    std::set<std::string> known;
+    std::set<std::string> known_uids;
     std::vector<std::pair<Value, PodRecord>> present;
     for (const Value& pod : pod_informer->list()) {
       std::string uid(api::uid_of(pod));
-      known.insert(uid);
+      known_uids.insert(uid);
       auto record = records.extract(uid);
       present.emplace_back(qualified(pod), record.empty() ? PodRecord{} : std::move(record.mapped()));
     }
-    // What is left of pods that are gone is removed in the order in which any pod is.
-    for (const auto& [uid, record] : records) known.insert(uid);
-    find_strays(known);
+    // The remaining records are of pods that the API has no longer: workers clean them up like any pod.
+    for (const auto& [uid, record] : records) known_uids.insert(uid);
+    add_stray_records(known_uids);
     for (auto& [uid, record] : records) {
-      known.insert(uid);
+      known_uids.insert(uid);
       Value pod = pod_of_record(record);
       add_worker(std::move(pod), record, true);
     }
     for (auto& [pod, record] : present) add_present_worker(pod, std::move(record), ends);
     records.clear();
-    return known;
+    return known_uids;
   }
 
-  // `record`: without a uid if the pod was not begun on this node.
+  // `record`: without a uid if no agent of this node has begun the pod.
   void add_present_worker(const Value& pod, PodRecord record, const ContainerEnds& ends) {
     const api::Name name = api::name_key(pod);
     const bool begun = !record.uid.empty();
     if (!begun && by_name.contains(name)) {
-      waiting[name] = pod;  // for the end of an earlier pod of this name
+      waiting[name] = pod;  // for the end of the earlier pod with this name
       return;
     }
     if (begun && !record.ip.empty() && !uses_host_network(pod)) {
-      if (Status kept = core->services.network.keep(record.uid, record.ip); !kept.ok())
+      if (Status recorded = core->services.network.keep(record.uid, record.ip); !recorded.ok())
         log_warning("agent", "cannot record the address of a pod",
-                    {{"pod", record.uid}, {"error", kept.error().message}});
+                    {{"pod", record.uid}, {"error", recorded.error().message}});
     }
     add_worker(pod, begun ? std::move(record) : record_from_status(pod, runtime.now(), ends), false);
   }
 
   void adopt_containers() {
-    for (const auto& status : found) {
+    for (const auto& status : recovered) {
       auto worker = workers.find(status.pod_uid);
-      // Its state now: it may have ended since it was found.
+      // The container may have ended since: take its present status.
       auto now = core->services.containers.status(status.id);
       if (worker == workers.end() || !worker->second->adopt(now ? *now : status)) {
         core->services.containers.remove_container(status.id, [](Status) {});
       }
     }
-    found.clear();
+    recovered.clear();
   }
 
-  // What has been prepared already first, then the oldest: those that are new here find the room that the others leave.
+  // Prepared pods first, then by age: new pods are admitted last, to the room that the others leave.
   std::vector<std::shared_ptr<PodWorker>> by_age() const {
     std::vector<std::shared_ptr<PodWorker>> all;
     for (const auto& [uid, worker] : workers) all.push_back(worker);
@@ -262,11 +262,11 @@ struct Agent::State : std::enable_shared_from_this<State> {
     return all;
   }
 
-  // Pods that are in no record and not in the API, and of which there is something on this node all the same: they were
-  // deleted while no agent was here, and their records went with the machine or with the node's mounts.
-  void find_strays(const std::set<std::string>& known) {
+  // Adds records of pods that have directories, logs or containers on this node, and are neither in the API nor in a
+  // record: they were deleted while no agent ran, and their records were lost with the machine's or the node's mounts.
+  void add_stray_records(const std::set<std::string>& known_uids) {
     auto stray = [&](const std::string& uid) -> PodRecord* {
-      if (uid.empty() || known.contains(uid)) return nullptr;
+      if (uid.empty() || known_uids.contains(uid)) return nullptr;
       PodRecord& record = records[uid];
       record.uid = uid;
       return &record;
@@ -278,7 +278,7 @@ struct Agent::State : std::enable_shared_from_this<State> {
       }
     }
     for (const std::string& uid : core->services.containers.found_sandboxes()) stray(uid);
-    for (const ContainerStatus& status : found) stray(status.pod_uid);
+    for (const ContainerStatus& status : recovered) stray(status.pod_uid);
     if (auto names = list_directory(config.logs()); names.ok()) {
       for (const std::string& name : *names) {
         // namespace_name_uid
@@ -297,25 +297,26 @@ struct Agent::State : std::enable_shared_from_this<State> {
     if (auto done = std::exchange(ready, nullptr)) done({});
   }
 
-  std::shared_ptr<PodWorker> add_worker(Value pod, PodRecord record, bool gone) {
+  // `deleted`: the API has no such pod.
+  std::shared_ptr<PodWorker> add_worker(Value pod, PodRecord record, bool deleted) {
     std::string uid(api::uid_of(pod));
     api::Name name = api::name_key(pod);
     auto worker = std::make_shared<PodWorker>(std::shared_ptr<Services>(core, &core->services), std::move(pod),
                                               std::move(record), [self = weak_from_this()](const std::string& uid) {
-                                                if (auto state = self.lock(); state && !state->over)
+                                                if (auto state = self.lock(); state && !state->stopped)
                                                   state->finished(uid);
                                               });
     workers[uid] = worker;
     by_name[name] = uid;
-    if (gone) worker->on_deleted();
+    if (deleted) worker->on_deleted();
     return worker;
   }
 
   void pod_changed(const Value& before, const Value& after) {
     if (after.is_null()) {
       api::Name name = api::name_key(before);
-      if (auto held = waiting.find(name); held != waiting.end() && api::uid_of(held->second) == api::uid_of(before))
-        waiting.erase(held);
+      auto successor = waiting.find(name);
+      if (successor != waiting.end() && api::uid_of(successor->second) == api::uid_of(before)) waiting.erase(successor);
       auto worker = workers.find(std::string(api::uid_of(before)));
       if (worker != workers.end()) worker->second->on_deleted();
       return;
@@ -324,7 +325,7 @@ struct Agent::State : std::enable_shared_from_this<State> {
     std::string uid(api::uid_of(pod));
     if (auto worker = workers.find(uid); worker != workers.end()) return worker->second->on_update(pod);
     api::Name name = api::name_key(pod);
-    // The same name again: the older pod's containers and volumes go first. One identity never runs twice.
+    // A new pod with the name of an older one waits until that is cleaned up: one identity never runs twice.
     if (auto older = by_name.find(name); older != by_name.end()) {
       if (auto worker = workers.find(older->second); worker != workers.end()) {
         worker->second->on_deleted();
@@ -343,30 +344,31 @@ struct Agent::State : std::enable_shared_from_this<State> {
     auto worker = workers.find(uid);
     if (worker == workers.end()) return;
     api::Name name{worker->second->record().ns, worker->second->record().name};
-    runtime.post([held = std::move(worker->second)] {});
+    runtime.post([worker = std::move(worker->second)] {});  // destroyed later: it is the caller
     workers.erase(worker);
     if (auto entry = by_name.find(name); entry != by_name.end() && entry->second == uid) by_name.erase(entry);
-    const bool another = std::any_of(workers.begin(), workers.end(), [&](const auto& one) {
-      return one.second->record().name == name.name && one.second->record().ns == name.ns;
+    const bool another = std::any_of(workers.begin(), workers.end(), [&](const auto& entry) {
+      return entry.second->record().name == name.name && entry.second->record().ns == name.ns;
     });
-    if (another) return;  // it is waited for as well
+    if (another) return;  // the waiting pod waits for this one, too
     auto next = waiting.extract(name);
     if (!next.empty()) add_worker(next.mapped(), record_from_status(next.mapped(), runtime.now()), false)->start();
   }
 
-  // Read again when the Node object has changed: the registration writes it when the machine has.
+  // The node's allocatable resources, read again when the Node object has changed: NodeRegistration writes it when the
+  // machine has changed.
   const api::ResourceList& allocatable() {
     const Value& node = registration->node();
     if (!allocatable_at || *allocatable_at != api::resource_version_of(node)) {
       allocatable_at = api::resource_version_of(node);
       allocatable_now = api::resource_list(node_allocatable(core->config, read_node_facts(core->config.data_dir)));
-      // Extended resources are only in the object: others write them there.
+      // Extended resources are in the Node object only, where other clients write them.
       allocatable_now.merge(api::resource_list(node["status"]["allocatable"]));
     }
     return allocatable_now;
   }
 
-  // The node without `pod`.
+  // The node's room as taken by all pods but `pod`.
   NodeRoom room_for(const Value& pod) {
     NodeRoom room{registration->node(), allocatable(), {}};
     for (const auto& [uid, worker] : workers) {
@@ -375,11 +377,11 @@ struct Agent::State : std::enable_shared_from_this<State> {
     return room;
   }
 
-  // Images that nothing uses go when the disk gets full. Looked at only while pods are here.
+  // Removes unused images when the disk gets full; checks while pods are here.
   void collect_garbage() {
     garbage_timer = runtime.after(core->config.garbage_check, [self = weak_from_this()] {
       auto state = self.lock();
-      if (!state || state->over) return;
+      if (!state || state->stopped) return;
       if (!state->workers.empty()) state->collect_images();
       state->collect_garbage();
     });
@@ -407,7 +409,7 @@ Agent::Agent(AgentConfig config, AgentDependencies dependencies)
     : state_(std::make_shared<State>(std::make_shared<Core>(std::move(config), dependencies), dependencies.runtime)) {}
 
 Agent::~Agent() {
-  state_->over = true;
+  state_->stopped = true;
   if (state_->garbage_timer) state_->runtime.cancel(state_->garbage_timer);
   state_->clock.reset();
   state_->core->services.containers.on_change({});
@@ -435,18 +437,18 @@ Result<ContainerPlace> Agent::find_container(const std::string& ns, const std::s
   const PodWorker* worker = state_->worker_of(ns, pod);
   if (!worker) return api::not_found(api::resources::kPods, pod);
   const Value& spec = worker->pod()["spec"];
-  const Value* wanted = nullptr;
+  const Value* found = nullptr;
   std::vector<std::string> names, init_names;
   for (const Value& c : spec["containers"]) {
     names.push_back(c["name"].str());
-    if (c["name"].as_string() == container) wanted = &c;
+    if (c["name"].as_string() == container) found = &c;
   }
   for (const Value& c : spec["initContainers"]) {
     init_names.push_back(c["name"].str());
-    if (c["name"].as_string() == container) wanted = &c;
+    if (c["name"].as_string() == container) found = &c;
   }
   for (const Value& c : spec["ephemeralContainers"]) {
-    if (c["name"].as_string() == container) wanted = &c;
+    if (c["name"].as_string() == container) found = &c;
   }
   if (container.empty()) {
     if (names.size() != 1) {
@@ -455,14 +457,14 @@ Result<ContainerPlace> Agent::find_container(const std::string& ns, const std::s
       if (!init_names.empty()) choice += " or one of the init containers: [" + join(init_names, " ") + "]";
       return error(Code::kBadRequest, choice);
     }
-    wanted = &spec["containers"][0];
+    found = &spec["containers"][0];
   }
-  if (!wanted) return error(Code::kBadRequest, "container " + container + " is not valid for pod " + pod);
+  if (!found) return error(Code::kBadRequest, "container " + container + " is not valid for pod " + pod);
   ContainerPlace out;
-  out.container = (*wanted)["name"].str();
-  out.tty = (*wanted)["tty"].as_bool();
-  out.stdin_open = (*wanted)["stdin"].as_bool();
-  out.stdin_once = (*wanted)["stdinOnce"].as_bool();
+  out.container = (*found)["name"].str();
+  out.tty = (*found)["tty"].as_bool();
+  out.stdin_open = (*found)["stdin"].as_bool();
+  out.stdin_once = (*found)["stdinOnce"].as_bool();
   const ContainerRecord& r = worker->record().at(out.container);
   std::string in_pod = quoted(out.container) + " in pod " + quoted(pod);
   out.waiting_reason = r.waiting_reason.empty() ? "ContainerCreating" : r.waiting_reason;
@@ -497,16 +499,16 @@ std::vector<PodSummary> Agent::pods() const {
   for (const auto& [name, uid] : state_->by_name) {
     auto worker = state_->workers.find(uid);
     if (worker == state_->workers.end()) continue;
-    PodSummary one{
+    PodSummary summary{
         name.ns,
         name.name,
         uid,
         {},
         std::chrono::seconds(std::clamp<std::int64_t>(grace_seconds(worker->second->pod()), 0, kLongestGrace))};
     for (const auto& [container, r] : worker->second->record().containers) {
-      if (r.state == ContainerRecord::State::kRunning) one.containers.emplace_back(container, r.id);
+      if (r.state == ContainerRecord::State::kRunning) summary.containers.emplace_back(container, r.id);
     }
-    out.push_back(std::move(one));
+    out.push_back(std::move(summary));
   }
   return out;
 }

@@ -1,9 +1,10 @@
 #pragma once
 // The node agent: makes this machine a Node, and runs the pods that are bound to it.
 //
-// One Agent a process, inside the node's network and mount namespaces, on one Loop. After a restart it takes over what
-// runs: no container restarts, no status changes that mean nothing. While nothing happens it renews its lease, measures
-// logs of running containers, runs probes, and nothing else.
+// One Agent a process, inside the node's network and mount namespaces, on one Loop. After a restart it takes over the
+// running pods: no container restarts, and no status is written without a change. While nothing changes it renews its
+// lease, measures logs of running containers and runs probes, nothing else. A pod's errors become its events and status
+// (PodWorker); an error that keeps the agent from working is passed to start()'s `ready`.
 
 #include <memory>
 #include <string>
@@ -35,7 +36,7 @@ struct AgentDependencies {
   LogFiles* logs = nullptr;               // null: the logs of containers are not followed
 };
 
-// A container as streams and logs need it.
+// A container, for streams and logs.
 struct ContainerPlace {
   std::string container;  // its name
   std::string id;         // for ContainerRuntime; empty where it never ran
@@ -43,7 +44,7 @@ struct ContainerPlace {
   bool tty = false, stdin_open = false;
   bool stdin_once = false;     // made for one client, as `kubectl run -i` does
   std::string log_path;        // of the current attempt, or of the one before
-  std::string waiting_reason;  // why there is none, for messages
+  std::string waiting_reason;  // why no attempt runs, for messages
 };
 struct PodPlace {
   std::string uid, ip;
@@ -56,8 +57,9 @@ class Agent {
   ~Agent();  // containers run on
   Agent(const Agent&) = delete;
 
-  // Takes over what is there, registers the node. `ready` is called once, when the Node is Ready in the API and pods
-  // are being looked after; or with why the agent cannot work here. While the API cannot be reached it keeps trying.
+  // Takes over the pods of an earlier agent and registers the node. `ready` is called once: when the Node is Ready in
+  // the API and every pod has its worker, or with the reason why the agent cannot work here. While the API cannot be
+  // reached it keeps trying.
   void start(Function<void(Status)> ready);
 
   // For the streaming server. `container` may be empty where the pod has one container only (kubectl's default
