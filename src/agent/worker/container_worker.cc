@@ -103,7 +103,7 @@ void ContainerWorker::end_lost_container() {
       r.id, r.started, runtime().now()};
 }
 
-// A postStart hook that was interrupted runs once more, as Kubernetes says of hooks.
+// A postStart hook that was interrupted runs once more: Kubernetes promises that a hook runs at least once.
 void ContainerWorker::resume() {
   const ContainerRecord& r = record();
   auto image = services().images.find(r.image_id);
@@ -163,7 +163,8 @@ void ContainerWorker::on_post_start_over() {
   start_prober();
 }
 
-// Also for a container that an earlier agent started: what that agent had found holds until a probe says otherwise.
+// Also for a container that an earlier agent started: ready and startup_done of the record hold until a probe of this
+// agent changes them.
 void ContainerWorker::start_prober() {
   const Value& container = spec();
   const ContainerRecord& r = record();

@@ -40,14 +40,14 @@ Result<ContainerMounts> container_mounts(const PodContext& pod, const Value& con
       return error(Code::kInvalid, "cannot find volume " + quoted(name) + " to mount into container " +
                                        quoted(container["name"].as_string()));
     }
-    Mount one;
-    one.source = volume->second.path;
-    one.target = mount["mountPath"].str();
-    if (!one.target.starts_with("/")) one.target = "/" + one.target;
-    one.read_only = mount["readOnly"].as_bool() || volume->second.read_only;
-    one.read_only_below = read_only_below(mount);
-    one.no_exec = volume->second.no_exec;
-    one.propagation = propagation_of(mount);
+    Mount entry;
+    entry.source = volume->second.path;
+    entry.target = mount["mountPath"].str();
+    if (!entry.target.starts_with("/")) entry.target = "/" + entry.target;
+    entry.read_only = mount["readOnly"].as_bool() || volume->second.read_only;
+    entry.read_only_below = read_only_below(mount);
+    entry.no_exec = volume->second.no_exec;
+    entry.propagation = propagation_of(mount);
     std::string sub = mount["subPath"].str();
     if (!mount["subPathExpr"].as_string().empty()) sub = expand_variables(mount["subPathExpr"].as_string(), variables);
     if (!sub.empty()) {
@@ -57,11 +57,11 @@ Result<ContainerMounts> container_mounts(const PodContext& pod, const Value& con
         if (part == "..") return error(Code::kInvalid, "error SubPath `" + sub + "` must not contain '..'");
       }
       SubPath bound{pod.directory, volume->second.path, sub, name, container["name"].str(), number};
-      one.source = bound.mount_point();
+      entry.source = bound.mount_point();
       result.sub_paths.push_back(std::move(bound));
     }
     ++number;
-    out.push_back(std::move(one));
+    out.push_back(std::move(entry));
   }
   auto etc = [&](const char* target, const std::string& source) {
     if (!source.empty() && !mounts_at(container, target)) out.push_back(Mount{source, target, false, false, ""});

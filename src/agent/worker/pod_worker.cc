@@ -76,7 +76,8 @@ void PodWorker::stop() {
   interests_.clear();
 }
 
-// Once, before anything is prepared: a pod that runs or ran has been admitted already.
+// Rejects the pod where the node cannot run it. Only before its surroundings are prepared for the first time: a pod
+// that runs or ran has been admitted already.
 void PodWorker::admit() {
   std::string_view phase = context_.pod["status"]["phase"].as_string("Pending");
   if (record_.prepared || object_deleted_ || !record_.failed_reason.empty() || phase != "Pending" ||
@@ -99,7 +100,7 @@ void PodWorker::on_update(const Value& pod) {
   // The answer to a write of the status may be newer than what the watch sends next.
   if (revision.ok() && *revision < newest_revision_) return;
   if (revision.ok()) {
-    if (*revision > newest_revision_) idle_patch_ = nullptr;
+    if (*revision > newest_revision_) ineffective_patch_ = nullptr;
     newest_revision_ = *revision;
   }
   const bool new_spec = context_.pod["spec"] != pod["spec"];
@@ -258,10 +259,10 @@ void PodWorker::start_containers(const std::vector<std::string>& names) {
   }
 }
 
-// All containers have ended, and start anew in what the pod has: its volumes, its network, its sandbox.
+// All containers have ended, and start again in the pod's present volumes, network and sandbox.
 void PodWorker::restart_all_containers() {
   for (const auto& [name, worker] : containers_) {
-    if (is_starting(worker.phase())) return;  // it will run in a moment, and has to end first
+    if (is_starting(worker.phase())) return;  // it is about to run, and has to end before all can restart
   }
   // Kubelet needs a second or two for it, which holds back a pod that asks for it again and again.
   const Time now = runtime().now(), from = std::max(now, record_.restarted_all + kRestartAllPause);

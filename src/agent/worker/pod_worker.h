@@ -169,10 +169,10 @@ class PodWorker : private ContainerOwner, public std::enable_shared_from_this<Po
   // Status.
   Phase<CallPhase, CallEvent> status_write_{CallPhase::kIdle};
   TimerId status_timer_ = 0;
-  Value sent_patch_;                       // in flight or answered last
-  Value idle_patch_;                       // changed nothing: not sent again before the object has changed
-  std::size_t most_ephemeral_ = SIZE_MAX;  // ephemeral containers in the status: fewer where the pod were too large
-  int last_writes_ = 0;                    // since the pod was cleaned up
+  Value sent_patch_;         // in flight or answered last
+  Value ineffective_patch_;  // the API answered it with an unchanged object: not sent again before that changes
+  std::size_t most_ephemeral_ = SIZE_MAX;  // ephemeral containers in the status; fewer after kTooLarge
+  int last_writes_ = 0;                    // writes of the status since the pod was cleaned up
 
   // Resize.
   Phase<CallPhase, CallEvent> resize_{CallPhase::kIdle};

@@ -27,7 +27,7 @@ void PodWorker::write_status() {
       context_.pod,   record_, runtime().now(), services_->config.node_ip, is_ending() && !running && !starting,
       most_ephemeral_};
   Value patch = status_patch(context_.pod, make_pod_status(input));
-  if (patch.is_null() || patch == idle_patch_) return;
+  if (patch.is_null() || patch == ineffective_patch_) return;
   if (record_.cleaned_up && api::is_terminating(context_.pod) && ++last_writes_ > kMostLastWrites) return;
   status_write_.apply(CallEvent::kSend);
   sent_patch_ = patch;
@@ -45,7 +45,7 @@ void PodWorker::on_status_written(Result<Value> answer) {
   if (answer.ok()) {
     if (api::uid_of(*answer) == record_.uid) {
       if (api::resource_version_of(*answer) == api::resource_version_of(context_.pod))
-        idle_patch_ = std::move(sent_patch_);
+        ineffective_patch_ = std::move(sent_patch_);
       on_update(*answer);
     }
     return request_sync();

@@ -44,7 +44,8 @@ void PodWorker::prepare_from(std::size_t hook) {
   });
 }
 
-// Without a reason: the hook waits for an object, whose arrival makes the worker sync.
+// A failure without a reason: the hook waits for an object of the API, whose arrival causes a refresh()
+// (follow_references).
 void PodWorker::on_prepare_failed(const HookFailure& failure) {
   surroundings_.apply(SurroundingsEvent::kPrepareFailed);
   if (!failure.reason.empty()) {
@@ -59,8 +60,8 @@ void PodWorker::on_prepare_failed(const HookFailure& failure) {
   if (is_ending()) request_sync();
 }
 
-// Something that the pod refers to has changed, or its own metadata: the hooks bring its files up to date, and what
-// waited for a correct configuration is tried at once.
+// An object that the pod refers to has changed, or its own metadata: the hooks update its files, and containers and
+// hooks that failed for a wrong configuration are tried again at once.
 void PodWorker::refresh() {
   if (is_stopped() || is_ending()) return;
   for (auto& [name, r] : record_.containers) {
@@ -105,18 +106,18 @@ void PodWorker::clean_up() {
     if (worker.phase() == ContainerPhase::kStarting) return;
   }
   phase_.apply(WorkerEvent::kCleanUp);
-  auto left = std::make_shared<std::size_t>(1);
-  auto one_less = [self = shared_from_this(), left](Status) {
-    if (--*left > 0 || self->is_stopped()) return;
+  auto pending = std::make_shared<std::size_t>(1);  // removals, and this function itself
+  auto on_removed = [self = shared_from_this(), pending](Status) {
+    if (--*pending > 0 || self->is_stopped()) return;
     fault::step("pod.containers_removed");
     self->clean_up_hooks(self->hooks_.size());
   };
   for (const auto& [name, r] : record_.containers) {
     if (r.id.empty()) continue;
-    ++*left;
-    services_->containers.remove_container(r.id, one_less);
+    ++*pending;
+    services_->containers.remove_container(r.id, on_removed);
   }
-  one_less({});
+  on_removed({});
 }
 
 // Backwards; `left` hooks are still to be cleaned up.
@@ -135,7 +136,7 @@ void PodWorker::clean_up_hooks(std::size_t left) {
   });
 }
 
-// Never given up: the pod's object stays while something of it is still mounted or running.
+// Retried until it succeeds: the pod's object stays while something of the pod is still mounted or running.
 void PodWorker::on_clean_up_failed(std::size_t left, const HookFailure& failure) {
   emit_event("Warning", failure.reason, failure.message);
   log_warning(
