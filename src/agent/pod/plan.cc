@@ -128,29 +128,29 @@ struct Planner {
   }
 
   void run_inits() {
-    bool through = true;
+    bool all_started = true;  // of the init containers so far: succeeded, or sidecars that have started
     for (const Value& c : spec["initContainers"]) {
       const ContainerRecord& r = record(c);
       if (api::is_sidecar(c)) {
         if (r.state == State::kRunning) {
           keep_running(c, true);
-          through = through && r.startup_done;
-        } else if (through || in.record.initialized) {
+          all_started = all_started && r.startup_done;
+        } else if (all_started || in.record.initialized) {
           start(c);
-          through = false;
+          all_started = false;
         }
         continue;
       }
       if (in.record.initialized || (r.state == State::kExited && r.ended.exit_code == 0)) continue;
-      if (!through) continue;
-      through = false;
+      if (!all_started) continue;
+      all_started = false;
       if (r.state == State::kRunning) {
         keep_running(c, true);
       } else {
         start(c);
       }
     }
-    plan.initialized = through || in.record.initialized;
+    plan.initialized = all_started || in.record.initialized;
   }
 
   // Each runs once, and does not wait for other containers: it may be there to find out why they do not start.
@@ -260,11 +260,11 @@ PodPlan plan_pod(const PlanInput& in) {
   }
   if (plan.ending) {
     plan.initialized = in.record.initialized;
-    // An evicted pod goes on to fill the node meanwhile: kubelet gives it a second.
+    // An evicted pod uses the scarce resource until it ends: one second of grace, as kubelet.
     const bool short_grace = in.object_deleted || in.record.failed_reason == "Evicted";
-    bool quiet =
+    bool all_stopped =
         planner.stop_everything(short_grace ? std::min<std::int64_t>(1, grace_seconds(in.pod)) : grace_seconds(in.pod));
-    plan.clean_up = quiet && !in.record.cleaned_up;
+    plan.clean_up = all_stopped && !in.record.cleaned_up;
     return plan;
   }
   if (!in.record.prepared) {

@@ -41,13 +41,13 @@ std::string_view starting_reason(const Value& pod) {
 Value mount_statuses(const Value& container) {
   Value out = Value::array();
   for (const Value& mount : container["volumeMounts"]) {
-    Value one = Value::object({{"name", mount["name"]}, {"mountPath", mount["mountPath"]}});
+    Value status = Value::object({{"name", mount["name"]}, {"mountPath", mount["mountPath"]}});
     if (mount["readOnly"].as_bool()) {
-      one.set("readOnly", true);
+      status.set("readOnly", true);
       std::string_view below = mount["recursiveReadOnly"].as_string();
-      one.set("recursiveReadOnly", below == "Enabled" || below == "IfPossible" ? "Enabled" : "Disabled");
+      status.set("recursiveReadOnly", below == "Enabled" || below == "IfPossible" ? "Enabled" : "Disabled");
     }
-    out.push(std::move(one));
+    out.push(std::move(status));
   }
   return out;
 }
@@ -200,7 +200,7 @@ Value condition(const StatusInput& in, std::string_view type, const Verdict& ver
 bool has_failed(const PodRecord& record) {
   if (record.failed_reason.empty()) return false;
   return std::none_of(record.containers.begin(), record.containers.end(),
-                      [](const auto& each) { return each.second.state == State::kRunning; });
+                      [](const auto& entry) { return entry.second.state == State::kRunning; });
 }
 
 // Whether the server would store the same value: it writes null for an absent time, and may leave out what is empty.
@@ -350,8 +350,8 @@ Value status_patch(const Value& pod, const Value& status) {
   }
   // Conditions of a resize that is over.
   for (const char* type : {"PodResizePending", "PodResizeInProgress"}) {
-    const bool present =
-        std::any_of(order.begin(), order.end(), [&](const Value& one) { return one["type"].as_string() == type; });
+    const bool present = std::any_of(order.begin(), order.end(),
+                                     [&](const Value& condition) { return condition["type"].as_string() == type; });
     if (present || status["conditions"].empty() || api::condition_of(pod, type).is_null()) continue;
     conditions.push(Value::object({{"$patch", "delete"}, {"type", type}}));
   }
