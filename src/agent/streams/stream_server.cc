@@ -42,9 +42,9 @@ bool StreamServer::handle(const std::shared_ptr<http::Exchange>& exchange) {
                {"exec", &StreamServer::serve_exec},
                {"attach", &StreamServer::serve_attach},
                {"portforward", &StreamServer::serve_port_forward}};
-  auto found = verbs.find(path.verb);
-  if (found == verbs.end()) return false;
-  (this->*found->second)(exchange, path);
+  auto verb = verbs.find(path.verb);
+  if (verb == verbs.end()) return false;
+  (this->*verb->second)(exchange, path);
   return true;
 }
 
@@ -52,21 +52,21 @@ std::optional<ContainerPlace> StreamServer::running_container(http::Exchange& ex
   const http::Request& request = exchange.request();
   if (!check_pod(exchange, path)) return std::nullopt;
   std::string name(request.parameter("container"));
-  Result<ContainerPlace> found = agent_.find_container(path.ns, path.pod, name);
-  if (name.empty() && !found.ok()) {
-    answer_error(exchange, found.error());
+  Result<ContainerPlace> place = agent_.find_container(path.ns, path.pod, name);
+  if (name.empty() && !place.ok()) {
+    answer_error(exchange, place.error());
     return std::nullopt;
   }
-  std::optional<ContainerStatus> status = found.ok() ? containers_.status(found->id) : std::nullopt;
-  if (status && status->state == ContainerState::kRunning) return *found;
-  const std::string missing = found.ok() ? found->container : name;
+  std::optional<ContainerStatus> status = place.ok() ? containers_.status(place->id) : std::nullopt;
+  if (status && status->state == ContainerState::kRunning) return *place;
+  const std::string missing = place.ok() ? place->container : name;
   if (path.verb != "attach") {
     answer_text(exchange, 500, "container not found (" + quoted(missing) + ")");
     return std::nullopt;
   }
   // If a stdinOnce container ended before its client attached, the session only replays its log.
-  const bool ended = found.ok() && (!status || status->state == ContainerState::kExited);
-  if (ended && found->stdin_once && !attached_.contains(found->log_path)) return *found;
+  const bool ended = place.ok() && (!status || status->state == ContainerState::kExited);
+  if (ended && place->stdin_once && !attached_.contains(place->log_path)) return *place;
   answer_text(exchange, 500, "container " + missing + " not found in pod " + path.pod + "_" + path.ns);
   return std::nullopt;
 }
