@@ -37,20 +37,20 @@ std::string go_package(const api::schema::Kind& kind) {
 }
 
 // Of an object whose kind or apiVersion is not the path's.
-Error wrong_kind(const api::schema::Kind& kind, const Call& call, std::string_view found,
+Error wrong_kind(const api::schema::Kind& kind, const Call& call, std::string_view sent_kind,
                  std::string_view api_version) {
   if (std::count(api_version.begin(), api_version.end(), '/') > 1) {
     return unrecognized(kind, call, "unexpected GroupVersion string: " + std::string(api_version));
   }
   const std::string version(api_version.substr(api_version.find('/') + 1));
   const std::string handled =
-      std::string(found) + " in version " + quoted(version) + " cannot be handled as a " + kind.kind + ": ";
-  if (!api::schema::is_registered(api_version, found)) {
-    return error(Code::kBadRequest, handled + "no kind " + quoted(found) + " is registered for version " +
+      std::string(sent_kind) + " in version " + quoted(version) + " cannot be handled as a " + kind.kind + ": ";
+  if (!api::schema::is_registered(api_version, sent_kind)) {
+    return error(Code::kBadRequest, handled + "no kind " + quoted(sent_kind) + " is registered for version " +
                                         quoted(api_version) + " in scheme \"pkg/api/legacyscheme/scheme.go:30\"");
   }
-  if (found != kind.kind) {
-    return error(Code::kBadRequest, handled + "converting (" + version + "." + std::string(found) + ") to (" +
+  if (sent_kind != kind.kind) {
+    return error(Code::kBadRequest, handled + "converting (" + version + "." + std::string(sent_kind) + ") to (" +
                                         go_package(kind) + "." + kind.kind + "): unknown conversion");
   }
   return error(Code::kBadRequest, "the API version in the data (" + std::string(api_version) +

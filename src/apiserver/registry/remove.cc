@@ -32,16 +32,16 @@ Status check_preconditions(const api::schema::Kind& kind, const Value& object, c
   return ok_status();
 }
 
-void set_finalizer(Value& metadata, const char* name, bool wanted) {
-  Value kept = Value::array();
+void set_finalizer(Value& metadata, const char* name, bool present) {
+  Value finalizers = Value::array();
   for (const Value& finalizer : metadata["finalizers"]) {
-    if (finalizer.as_string() != name) kept.push(finalizer);
+    if (finalizer.as_string() != name) finalizers.push(finalizer);
   }
-  if (wanted) kept.push(name);
-  if (kept.empty()) {
+  if (present) finalizers.push(name);
+  if (finalizers.empty()) {
     metadata.erase("finalizers");
   } else {
-    metadata.set("finalizers", kept);
+    metadata.set("finalizers", finalizers);
   }
 }
 
