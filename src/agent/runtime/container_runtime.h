@@ -1,9 +1,7 @@
 #pragma once
-// ContainerRuntime: the verbs of the Container Runtime Interface, as the pod worker uses them. Implemented by crun +
-// conmon
-// (crun_runtime.h) and by a fake for simulation and plan tests. Calls come from the agent's loop; callbacks go back
-// there.
-// Every verb is idempotent: starting a started container, removing a missing one are fine.
+// ContainerRuntime: the verbs of the Container Runtime Interface, as the pod worker uses them. Implemented with crun
+// and conmon (crun_runtime.h) and by fakes in tests. Calls come from the agent's loop, and callbacks go back there.
+// Every verb is idempotent: starting a started container and removing a missing one are no errors.
 
 #include <functional>
 #include <map>
@@ -116,7 +114,7 @@ class ContainerRuntime {
   using Done = Function<void(Status)>;
   virtual ~ContainerRuntime() = default;
 
-  // Finds what is there (after a restart of the agent) and starts to follow it.
+  // After a restart of the agent: finds containers and sandboxes of earlier agents, and follows the containers.
   virtual void recover(Function<void(Result<std::vector<ContainerStatus>>)> done) = 0;
   // Called on the loop whenever a container's state changes.
   virtual void on_change(std::function<void(const ContainerStatus&)> changed) = 0;
@@ -130,15 +128,17 @@ class ContainerRuntime {
   virtual void kill_container(const std::string& id, Done done) = 0;                // SIGKILL to all of it
   virtual void remove_container(const std::string& id, Done done) = 0;              // its rootfs and state; not its log
   virtual std::optional<ContainerStatus> status(const std::string& id) const = 0;
-  // Answers how many of `containers` have their new limits, and what went wrong with the next step, if anything.
+  // `done` receives how many of `containers` have their new limits, and the error of the next step, if there was one.
   virtual void resize(const std::string& pod_uid, PodResize order, Function<void(std::size_t, Status)> done) = 0;
 
   // Runs to the end or to the timeout (kTimeout; killed). For exec probes and hooks.
   virtual void exec(const std::string& id, std::vector<std::string> argv, Duration timeout,
                     Function<void(Result<ExecResult>)> done) = 0;
 
-  // An interactive process in a container, for kubectl exec. Descriptors are the caller's ends (non-blocking; -1 where
-  // not asked for); with a tty only `in_out` is set. `exited` is called once with the exit code.
+  // An interactive process in a container, for kubectl exec. The descriptors are the near ends of its streams, which
+  // `started` takes over (non-blocking; -1 where not asked for); with a tty only `terminal` is set. `exited` is
+  // called once with the exit code, after `started`; not at all where `started` received an error before crun was
+  // started.
   struct ExecStreams {
     int standard_input = -1, standard_output = -1, standard_error = -1;
     int terminal = -1;
@@ -156,17 +156,17 @@ class ContainerRuntime {
   virtual void resize_terminal(const std::string& id, int columns, int rows, Done done) = 0;
   virtual void reopen_log(const std::string& id, Done done) = 0;  // after the agent renamed it (rotation)
 
-  // A container of some pod is about to be run: what takes the kernel time, and is not of that pod, may begin.
+  // A container of some pod will be run soon: slow work of the kernel that is the same for all pods may begin.
   virtual void expect_container() {}
 
-  // The directory that holds what the container has written to its root file system; empty where there is none such.
+  // The directory with the files that the container has written to its root file system; empty where there is none.
   virtual std::string writable_layer(const std::string& id) const {
     (void)id;
     return {};
   }
   virtual std::optional<ContainerUsage> usage(const std::string& id) const = 0;
 
-  // The pods of which recover() has found surroundings, whole or not, and that have not been removed since.
+  // The uids of pods whose sandboxes recover() has found, complete or not, and that have not been removed since.
   virtual std::set<std::string> found_sandboxes() const { return {}; }
 };
 
