@@ -35,7 +35,7 @@ struct PodContext {
   Value pod;  // the newest object received
   PodRecord& record;
   std::string directory;                     // on disk: <data>/pods/<uid>
-  std::string memory;                        // on a memory file system: <data>/memory/<uid>
+  std::string memory;                        // on a memory file system: <data>/memory/pods/<uid>
   std::map<std::string, PodVolume> volumes;  // by the volume's name in the spec
   std::string hostname, fqdn;
   std::string network_namespace;  // empty: the node's own
