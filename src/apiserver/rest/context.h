@@ -1,5 +1,6 @@
 #pragma once
-// Context: one request on its way through rest/, shared by the handlers. Loop thread only. Internal to rest/.
+// Context: one request on its way through rest/, owned by the callbacks that will answer it. Its pointers are to
+// objects that outlive the requests. Loop thread only. Internal to rest/.
 
 #include <memory>
 #include <string>
@@ -23,7 +24,7 @@ struct Context {
   SharedViews* views = nullptr;
   EncodedRecords* encoded = nullptr;
   bool ends_connection = false;     // a refusal is the last answer of the connection
-  std::shared_ptr<void> in_flight;  // counts the request while it is there
+  std::shared_ptr<void> in_flight;  // while it exists, the request counts as in flight; null: it does not count
 
   const http::Request& request() const { return exchange->request(); }
   std::string_view parameter(std::string_view name) const { return exchange->request().parameter(name); }
