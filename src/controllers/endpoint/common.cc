@@ -32,7 +32,7 @@ std::int64_t target_port(const Value& pod, const Value& service_port) {
   for (const char* list : {"containers", "initContainers"}) {
     for (const Value& container : pod["spec"][list]) {
       // Of the init containers only sidecars keep running.
-      if (list[0] == 'i' && !api::is_sidecar(container)) continue;
+      if (list == std::string_view("initContainers") && !api::is_sidecar(container)) continue;
       for (const Value& port : container["ports"]) {
         if (port["name"] == target && port["protocol"].as_string("TCP") == protocol)
           return port["containerPort"].as_int();
@@ -49,10 +49,10 @@ Value ports_for(const Value& service, const Value& pod) {
   for (const Value& port : service["spec"]["ports"]) {
     const std::int64_t number = target_port(pod, port);
     if (number == 0) continue;
-    Value one = Value::object(
+    Value endpoint_port = Value::object(
         {{"name", port["name"].as_string()}, {"port", number}, {"protocol", port["protocol"].as_string("TCP")}});
-    if (!port["appProtocol"].is_null()) one.set("appProtocol", port["appProtocol"]);
-    out.push(std::move(one));
+    if (!port["appProtocol"].is_null()) endpoint_port.set("appProtocol", port["appProtocol"]);
+    out.push(std::move(endpoint_port));
   }
   return out;
 }
@@ -64,8 +64,8 @@ bool is_endpoint(const Value& pod, bool leaving_too) {
 }
 
 std::string address_of(const Value& pod, bool ipv6) {
-  for (const Value& one : pod["status"]["podIPs"]) {
-    const std::string_view ip = one["ip"].as_string();
+  for (const Value& entry : pod["status"]["podIPs"]) {
+    const std::string_view ip = entry["ip"].as_string();
     if ((ip.find(':') != std::string_view::npos) == ipv6) return std::string(ip);
   }
   const std::string_view ip = pod["status"]["podIP"].as_string();
