@@ -10,7 +10,7 @@
 namespace berth::scheduler {
 namespace {
 
-constexpr std::size_t kAlwaysAll = 100;
+constexpr std::size_t kAlwaysAll = 100;  // clusters up to this size: all nodes are examined
 
 std::string none_of(std::size_t nodes) { return "0/" + std::to_string(nodes) + " nodes are available: "; }
 
@@ -37,28 +37,28 @@ struct SearchResult {
 };
 
 SearchResult search_nodes(const FilterInput& input, Snapshot& snapshot, std::size_t& next_node) {
-  SearchResult found;
+  SearchResult search;
   const auto& nodes = snapshot.nodes();
   const std::size_t enough = enough_nodes(nodes.size());
-  found.candidates.reserve(enough);
+  search.candidates.reserve(enough);
   std::size_t examined = 0;
-  for (; examined < nodes.size() && found.candidates.size() < enough; ++examined) {
+  for (; examined < nodes.size() && search.candidates.size() < enough; ++examined) {
     const NodeInfo* node = nodes[(next_node + examined) % nodes.size()];
     FilterResult result = filter_with_nominated(input, *node, snapshot);
     if (result.fits()) {
-      found.candidates.push_back(node);
+      search.candidates.push_back(node);
       continue;
     }
     if (result.resolvable) {
-      found.resolvable.push_back(node);
+      search.resolvable.push_back(node);
     } else {
-      ++found.unresolvable;
+      ++search.unresolvable;
     }
-    found.concerns |= result.concern;
-    result.each_reason([&](std::string_view reason) { found.reasons.add(reason); });
+    search.concerns |= result.concern;
+    result.each_reason([&](std::string_view reason) { search.reasons.add(reason); });
   }
   if (examined < nodes.size()) next_node = (next_node + examined) % nodes.size();
-  return found;
+  return search;
 }
 
 void choose_node(SchedulingDecision& decision, const FilterInput& input, const NodeInfo& chosen) {
@@ -68,8 +68,8 @@ void choose_node(SchedulingDecision& decision, const FilterInput& input, const N
 
 // No node fits: plans a preemption and composes the message.
 void plan_preemption(SchedulingDecision& decision, const FilterInput& input, Snapshot& snapshot,
-                     const SearchResult& found, const std::string& why, std::size_t next_node) {
-  Preemption preemption = preempt(input, snapshot, found.resolvable, found.unresolvable, next_node);
+                     const SearchResult& search, const std::string& why, std::size_t next_node) {
+  Preemption preemption = preempt(input, snapshot, search.resolvable, search.unresolvable, next_node);
   decision.message = none_of(snapshot.nodes().size()) + why + ".";
   if (preemption.node.empty()) {
     decision.message += " no new claims to deallocate, preemption: " + preemption.message;
@@ -160,13 +160,13 @@ SchedulingDecision decide(const PodInfo& pod, Snapshot& snapshot, const ClusterV
     }
   }
   const std::size_t first = next_node;
-  SearchResult found = search_nodes(input, snapshot, next_node);
-  if (found.candidates.empty()) {
-    decision.concerns = found.concerns;
-    plan_preemption(decision, input, snapshot, found, found.reasons.text(), first);
+  SearchResult search = search_nodes(input, snapshot, next_node);
+  if (search.candidates.empty()) {
+    decision.concerns = search.concerns;
+    plan_preemption(decision, input, snapshot, search, search.reasons.text(), first);
     return decision;
   }
-  choose_node(decision, input, *found.candidates[best_of(input, found.candidates, snapshot)]);
+  choose_node(decision, input, *search.candidates[best_of(input, search.candidates, snapshot)]);
   return decision;
 }
 
