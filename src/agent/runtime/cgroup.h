@@ -1,7 +1,7 @@
 #pragma once
 // Control groups, version 1 (also in hybrid mode) and version 2. Paths are relative to each hierarchy's root:
-// "berth/pod1".
-// All calls are small file operations; any thread. What a hierarchy does not have is left out silently.
+// "berth/pod1". All calls are small file operations; any thread. A controller that the machine does not have is skipped
+// without an error.
 
 #include <sys/types.h>
 
@@ -26,31 +26,31 @@ class Cgroups {
   Status lift_limits(const std::string& path, const Limits& limits) const;
   // Kills its processes and removes the group with all groups below. Succeeds if there is none.
   Status remove(const std::string& path) const;
-  // Version 1: makes the group in every hierarchy, for processes that move themselves there. All devices are open to
-  // it.
+  // Version 1: creates the group in every hierarchy, for processes that move themselves there. All devices are allowed.
+  // confine() comes later.
   Status create_everywhere(const std::string& path) const;
-  // Version 1, once the first process is there and before it runs anything of the container's: its limits, and which
-  // devices it may use: all, or those that every container has.
+  // Version 1, after the first process has moved there and before it runs the container's program: sets the limits, and
+  // allows all devices or those that every container has.
   Status confine(const std::string& path, const Limits& limits, bool all_devices) const;
-  // Version 2. The first process moved between control groups after a while waits for the kernel's readers of them (an
-  // RCU grace period, 10 to 20 ms); those that follow at once do not. This call waits for them, so that a move right
-  // after it need not.
+  // Version 2. After a pause, the first move of a process between control groups waits for an RCU grace period of the
+  // kernel (10 to 20 ms); moves soon after it do not wait. This call causes that wait, so that the next move is fast.
   void expect_move() const;
-  // The files by which a thread moves itself there without a lock, one in each hierarchy; none with version 2.
+  // The `tasks` files by which a thread moves itself into the group without a lock, one in each hierarchy; none with
+  // version 2.
   std::vector<std::string> task_files(const std::string& path) const;
   std::vector<pid_t> processes(const std::string& path) const;  // of it and of everything below
   void kill(const std::string& path) const;  // SIGKILL to all of them, however they fork; and unthrottle()
-  // Lets processes that were killed run to their end: removes the group's own limit of CPU time, and restarts the
-  // period of the group above (the pod's), whose limit stays. Linux 6.18 can leave a group whose processes fork without
-  // end throttled for good; any write to its limit ends that. What is frozen in it goes on.
+  // Lets killed processes run to their end: thaws the group, removes its own limit of CPU time, and restarts its period
+  // and that of the group above (the pod's), whose limit stays. Linux 6.18 can leave a group whose processes fork
+  // without end throttled for ever; any write to its limit ends that.
   void unthrottle(const std::string& path) const;
-  // The second half of it, for processes that live on.
+  // Restarts the periods alone, as unthrottle() does, for processes that are not to end.
   void restart_cpu_period(const std::string& path) const;
-  // Version 1: it and all below it, after a kill() that was cut short with the agent, or frozen by a container itself.
+  // Version 1: thaws the group and all below it, which a kill() that ended with the agent has left frozen, or which a
+  // container has frozen itself.
   void thaw(const std::string& path) const;
   std::int64_t oom_kills(const std::string& path) const;  // 0 where unknown
-  // kUnavailable where what the pod's group holds, with the files that it has in memory, would not fit into a new
-  // limit.
+  // kUnavailable where the pod's group uses more memory, files on memory file systems included, than the new limit.
   Status check_pod_use(const std::string& path, const Limits& limits) const;
   std::optional<ContainerUsage> usage(const std::string& path) const;
 

@@ -9,9 +9,9 @@
 
 namespace berth::agent {
 
-// So that no container can overwrite crun through /proc/self/exe, crun mounts a copy of itself that cannot be written
-// and executes that, each time it is executed itself, unless its file is a memory file sealed against every change.
-// That takes as long as all that it does for a container. So it is executed from such a file.
+// crun protects its file from containers, which could overwrite it through /proc/self/exe: at each start it mounts a
+// read-only copy of itself and executes that, unless its file is a memory file sealed against every change. The copy
+// doubles the time of a start, so crun is executed from such a file.
 class CrunProgram {
  public:
   static constexpr int kDescriptor = 4;  // where the child has the memory file; conmon's pipe and "exec -p" use 3

@@ -91,7 +91,7 @@ TEST_F(CrunProgramTest, IsExecutedFromItsFileWhereMemoryDoesNotWork) {
   EXPECT_EQ(program.path(), "/usr/bin/crun");
   EXPECT_TRUE(program.descriptors().empty());
   EXPECT_TRUE(say(program, "--version").ok());
-  // One that cannot be executed at all is told by whoever executes it.
+  // load() reports no error for a missing program: executing it does.
   program = CrunProgram::load(directory_ / "absent", link_);
   EXPECT_EQ(program.path(), directory_ / "absent");
 }

@@ -384,7 +384,7 @@ TEST_F(CrunRuntimeTest, ASharedProcessNamespaceIsSharedAndCleanedUp) {
   ASSERT_TRUE(until_exited(first.id));
 }
 
-// The first process is not a part of the agent, whoever looks: no memory, no file, no way out of its root.
+// The first process of the sandbox has no memory, open file or root directory of the agent.
 TEST_F(CrunRuntimeTest, TheFirstProcessOfASharedNamespaceHasNothingOfTheNode) {
   sandbox([](SandboxSpec& s) { s.share_pid = true; });
   auto s = shell("sleep 100");
@@ -521,8 +521,8 @@ TEST_F(CrunRuntimeTest, WhatIsFrozenEndsWhenItIsKilled) {
   sandbox();
 }
 
-// As in a group that the kernel has left throttled for good: what has been killed cannot end, and whoever waits is told
-// all the same.
+// As in a group that the kernel has left throttled for ever: the killed process cannot end, and exec() calls `done`
+// nevertheless.
 TEST_F(CrunRuntimeTest, TheDeadlineOfAnExecHoldsWhereNothingGetsATurn) {
   if (Cgroups().unified()) GTEST_SKIP() << "the freezer of version 1";
   sandbox();

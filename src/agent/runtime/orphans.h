@@ -1,6 +1,6 @@
 #pragma once
 // Processes that an agent which was killed has left behind: commands it ran in containers, and monitors of containers
-// that were never finished. Everything blocks for a moment: for the pool.
+// that were never finished. The functions block: called on threads of the pool.
 
 #include <string>
 #include <vector>
