@@ -58,7 +58,13 @@ void Connection::pump() {
     const bool left_unread = read_input();
     if (!closed()) write_output();
     // write_output() may have made room for the answers to the input that is left in the socket.
-    if (!closed() && left_unread && session_ && session_->wants_input()) transport_.run_again(id_);
+    if (!closed() && left_unread && session_) {
+      if (session_->wants_input()) {
+        transport_.run_again(id_);
+      } else if (socket_.peer_gone()) {
+        abort();  // the end of its input would never be read
+      }
+    }
   }
   if (!closed()) update_deadline();
 }

@@ -671,6 +671,27 @@ TEST_F(ServerTest, APausedChannelHoldsThePeerBack) {
   EXPECT_TRUE(drive(loop_, [&] { return read == sent; })) << read << " of " << sent;
 }
 
+TEST_F(ServerTest, APeerThatGoesIsNoticedWhileItsInputIsNotRead) {
+  berth::testing::TestDirectory directory;
+  const std::string path = directory.path() + "/s";
+  std::unique_ptr<Channel> channel;
+  bool closed = false;
+  serve([&](std::shared_ptr<Exchange> e) {
+    channel = e->upgrade({{"upgrade", "x"}}).value();
+    channel->pause_reading(true);
+    channel->on_close([&] { closed = true; });
+  });
+  ASSERT_TRUE(server_->listen("unix:" + path, std::nullopt).ok());
+  auto socket = std::make_unique<RawSocket>("unix:" + path);
+  socket->send("GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n");
+  ASSERT_TRUE(drive(loop_, [&] { return socket->has("101"); }));
+  socket->send(std::string(64u << 10, 'z'));
+  for (int i = 0; i < 30; ++i) loop_.run_once(std::chrono::milliseconds(1));
+  EXPECT_FALSE(closed);
+  socket.reset();
+  EXPECT_TRUE(drive(loop_, [&] { return closed; }));
+}
+
 TEST_F(ServerTest, TheChannelsBacklogFallsAsThePeerReads) {
   std::unique_ptr<Channel> channel;
   int drained = 0;

@@ -112,6 +112,7 @@ std::uint32_t Socket::interest() {
 
 void Socket::on_events(std::uint32_t events) {
   if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) hang_up_ = true;
+  if (events & (EPOLLHUP | EPOLLERR)) peer_gone_ = true;
   if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) readable_ = true;
   if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) writable_ = true;
 }

@@ -46,6 +46,8 @@ class Socket {
   // Writes as much of the queue as the socket takes now. kDone: all of it. `written` counts even when kAgain or
   // kFailed.
   Io write(OutQueue& queue, std::size_t& written);
+  // Neither direction works any more: what the peer has sent can still be read, nothing can be written.
+  bool peer_gone() const { return peer_gone_; }
   bool may_read() const { return readable_ || (ssl_ && SSL_has_pending(ssl_)); }
   const std::string& failure() const { return failure_; }
   // Sends close_notify and FIN, as far as the socket takes them now.
@@ -62,6 +64,7 @@ class Socket {
   bool tcp_;
   bool readable_ = true, writable_ = true;
   bool hang_up_ = false;  // epoll has reported the end of the stream: after a short read, the next one returns 0
+  bool peer_gone_ = false;
   bool ended_ = false;
   std::string failure_;
 };

@@ -1,5 +1,7 @@
 // log, exec, attach and portforward: checked here, done by the agent of the pod's node. The agent speaks the same
 // protocols as the client, so after an upgrade the bytes pass through unread, with backpressure both ways.
+#include <utility>
+
 #include "api/plain_error.h"
 #include "api/status.h"
 #include "apiserver/rest/context.h"
@@ -28,23 +30,20 @@ class Splice : public std::enable_shared_from_this<Splice> {
   void join(http::Channel& from, http::Channel& to) {
     auto self = shared_from_this();
     from.on_read([self, &from, &to](std::string_view bytes) {
-      if (self->closed_ > 0) return;
+      if (self->closed_) return;
       to.write(std::string(bytes));
       if (to.backlog() > kHighWater) from.pause_reading(true);
     });
     to.on_drain([self, &from] {
-      if (self->closed_ == 0) from.pause_reading(false);
+      if (!self->closed_) from.pause_reading(false);
     });
-    from.on_close([self, &to] { self->side_closed(to); });
+    from.on_close([self] { self->on_side_closed(); });
   }
 
-  // One side is closed: the other is closed after what was written to it. When both are closed they are destroyed, in a
-  // later task, since this is called by one of them.
-  void side_closed(http::Channel& other) {
-    if (++closed_ == 1) {
-      other.pause_reading(false);  // bytes that still come are dropped; a paused channel would not report its end
-      return other.close();
-    }
+  // Destroying a channel closes it after what was written to it, and the client's side of a connection gives up after
+  // half a minute. So neither side waits for a peer that does not read. In a later task: a channel is the caller.
+  void on_side_closed() {
+    if (std::exchange(closed_, true)) return;
     loop_->post([self = shared_from_this()] {
       self->a_.reset();
       self->b_.reset();
@@ -55,7 +54,7 @@ class Splice : public std::enable_shared_from_this<Splice> {
   std::unique_ptr<http::Channel> a_, b_;
   std::unique_ptr<http::Client> client_;
   Loop* loop_ = nullptr;
-  int closed_ = 0;  // sides
+  bool closed_ = false;  // one side is
 };
 
 // For the agent to answer, which it does before it starts a process: an agent that needs longer hangs.
