@@ -203,6 +203,20 @@ def listen(session, path, *protocols):
     return websocket.create_connection(address, sslopt={"context": session.cluster.tls}, subprotocols=protocols, timeout=100)
 
 
+def test_logs_that_their_clients_leave_are_not_kept_open(session):
+    def open_files():
+        return len(list(pathlib.Path(f"/proc/{session.cluster.pid('agent')}/fd").iterdir()))
+
+    session.apply(TALKER)
+    session.wait_ready("talker")
+    before = open_files()
+    for _ in range(20):
+        log = listen(session, "pods/talker/log?follow=true")
+        log.recv()
+        log.close()
+    wait_for("the logs' connections to be closed", lambda: open_files() < before + 10)
+
+
 def test_logs_and_watches_as_websockets(session):
     session.apply(TALKER)
     session.wait_ready("talker")

@@ -1,4 +1,6 @@
 // kubectl logs: a LogReader writes to the exchange, as fast as its client reads.
+#include <utility>
+
 #include "agent/logs/container_logs.h"
 #include "agent/streams/stream_server.h"
 #include "api/status.h"
@@ -41,9 +43,16 @@ struct LogStream : std::enable_shared_from_this<LogStream> {
   std::shared_ptr<http::Exchange> exchange;
   std::unique_ptr<LogReader> reader;
 
+  // To be called when the log or its client has ended. The exchange's callbacks own this, and this owns the exchange:
+  // both are let go, in a later task, since the reader or the exchange is the caller.
   void release(Loop& loop) {
-    // Not from inside the reader's own call.
-    loop.post([self = shared_from_this()] { self->reader.reset(); });
+    loop.post([self = shared_from_this()] {
+      self->reader.reset();
+      const std::shared_ptr<http::Exchange> released = std::exchange(self->exchange, nullptr);
+      if (!released) return;
+      released->on_drain({});
+      released->on_close({});
+    });
   }
 };
 
@@ -68,7 +77,7 @@ void StreamServer::serve_logs(const std::shared_ptr<http::Exchange>& exchange, c
   auto ended = [this, weak, follow = options->follow || previous, place = *found,
                 client = std::string(http::header(request.headers, kClient))] {
     auto self = weak.lock();
-    if (!self) return;
+    if (!self || !self->exchange) return;
     if (!follow && place.stdin_once && !attached_.contains(place.log_path))
       logs_read_.note(place.log_path, client, self->reader->offset());
     self->exchange->finish();
@@ -78,7 +87,7 @@ void StreamServer::serve_logs(const std::shared_ptr<http::Exchange>& exchange, c
       loop_, *options,
       [weak](std::string text) {
         auto self = weak.lock();
-        return self && self->exchange->write({http::SharedBytes::of(std::move(text))});
+        return self && self->exchange && self->exchange->write({http::SharedBytes::of(std::move(text))});
       },
       ended, running);
   if (Status opened = stream->reader->open(found->log_path); !opened.ok()) {
