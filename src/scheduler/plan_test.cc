@@ -64,6 +64,43 @@ TEST_F(PlanTest, InitContainersCountAtTheirPeakAndSidecarsAlways) {
   EXPECT_EQ(requests_of(pod).milli_cpu, 2010);
 }
 
+TEST_F(PlanTest, AResizeHoldsWhatIsGrantedAndInForce) {
+  Value pod = make_pod("a", "500m");
+  auto with_status = [&](const char* status) {
+    pod.set("status", from(status));
+    return requests_of(pod).milli_cpu;
+  };
+  EXPECT_EQ(with_status(R"({"containerStatuses":[{"name":"c"}]})"), 500);
+  // A larger grant is being given back; a smaller one is in force, the larger one granted.
+  EXPECT_EQ(with_status(R"({"containerStatuses":[
+      {"name":"c","resources":{"requests":{"cpu":"2"}},"allocatedResources":{"cpu":"500m"}}]})"),
+            2000);
+  EXPECT_EQ(with_status(R"({"containerStatuses":[
+      {"name":"c","resources":{"requests":{"cpu":"200m"}},"allocatedResources":{"cpu":"700m"}}]})"),
+            700);
+  EXPECT_EQ(with_status(R"({"containerStatuses":[
+      {"name":"c","resources":{"requests":{"cpu":"200m"}},"allocatedResources":{"cpu":"200m"}}]})"),
+            500);
+  // Refused for good: the spec does not count. Deferred: it does.
+  EXPECT_EQ(with_status(R"({"conditions":[{"type":"PodResizePending","reason":"Infeasible"}],"containerStatuses":[
+      {"name":"c","resources":{"requests":{"cpu":"200m"}},"allocatedResources":{"cpu":"200m"}}]})"),
+            200);
+  EXPECT_EQ(with_status(R"({"conditions":[{"type":"PodResizePending","reason":"Deferred"}],"containerStatuses":[
+      {"name":"c","resources":{"requests":{"cpu":"200m"}},"allocatedResources":{"cpu":"200m"}}]})"),
+            500);
+  // Sidecars likewise, init containers that end do not.
+  pod.mut("spec").set("initContainers", from(R"([
+      {"name":"side","restartPolicy":"Always","resources":{"requests":{"cpu":"100m"}}},
+      {"name":"once","resources":{"requests":{"cpu":"100m"}}}])"));
+  EXPECT_EQ(with_status(R"({"initContainerStatuses":[
+      {"name":"side","resources":{"requests":{"cpu":"300m"}},"allocatedResources":{"cpu":"100m"}},
+      {"name":"once","resources":{"requests":{"cpu":"9"}},"allocatedResources":{"cpu":"9"}}]})"),
+            800);
+  // The pod's own requests, where it has them.
+  pod.mut("spec").set("resources", from(R"({"requests":{"cpu":"1"}})"));
+  EXPECT_EQ(with_status(R"({"resources":{"requests":{"cpu":"3"}},"allocatedResources":{"cpu":"1"}})"), 3000);
+}
+
 TEST_F(PlanTest, CordonTaintsAndTolerations) {
   Value node = make_node("n1");
   node.mut("spec").set("unschedulable", true);

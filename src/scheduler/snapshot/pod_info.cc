@@ -32,7 +32,35 @@ std::int64_t& slot(std::vector<std::pair<std::string, std::int64_t>>& list, std:
   return at->second;
 }
 
-ResourceAmounts container_requests(const Value& container) { return amounts_of(container["resources"]["requests"]); }
+// Requests of a pod or container that may be resized in place. The node has what is granted (allocatedResources) and
+// what is in force (resources.requests), and neither may be promised to another pod before it is given back. What the
+// spec asks for counts unless the node has refused it for good. Source: determineContainerReqs() of
+// k8s.io/component-helpers/resource.
+ResourceAmounts resizable_requests(const Value& requests, const Value& status, bool infeasible) {
+  const Value &in_force = status["resources"], &granted = status["allocatedResources"];
+  if (!in_force.is_object() || (in_force["requests"] == requests && granted == requests)) return amounts_of(requests);
+  ResourceAmounts out;
+  if (!infeasible) out = amounts_of(requests);
+  out.take_maximum(amounts_of(in_force["requests"]));
+  out.take_maximum(amounts_of(granted));
+  return out;
+}
+
+bool is_resize_infeasible(const Value& pod) {
+  for (const Value& condition : pod["status"]["conditions"]) {
+    if (condition["type"].as_string() == "PodResizePending") return condition["reason"].as_string() == "Infeasible";
+  }
+  return false;
+}
+
+// Null where there is none.
+const Value& status_of(const Value& statuses, std::string_view container) {
+  static const Value none;
+  for (const Value& status : statuses) {
+    if (status["name"].as_string() == container) return status;
+  }
+  return none;
+}
 
 void collect_ports(const Value& containers, bool sidecars_only, std::vector<HostPort>& out) {
   for (const Value& container : containers) {
@@ -90,12 +118,19 @@ ResourceAmounts amounts_of(const Value& map) {
 
 ResourceAmounts requests_of(const Value& pod) {
   const Value& spec = pod["spec"];
+  const Value& status = pod["status"];
+  const bool infeasible = is_resize_infeasible(pod);
+  auto requests = [infeasible](const Value& container, const Value& statuses) {
+    return resizable_requests(container["resources"]["requests"], status_of(statuses, container["name"].as_string()),
+                              infeasible);
+  };
   ResourceAmounts total;
-  for (const Value& container : spec["containers"]) total.add(container_requests(container));
+  for (const Value& container : spec["containers"]) total.add(requests(container, status["containerStatuses"]));
   ResourceAmounts sidecars, peak;
   for (const Value& container : spec["initContainers"]) {
-    ResourceAmounts moment = container_requests(container);
-    if (api::is_sidecar(container)) {
+    const bool sidecar = api::is_sidecar(container);
+    ResourceAmounts moment = requests(container, sidecar ? status["initContainerStatuses"] : Value());
+    if (sidecar) {
       total.add(moment);
       sidecars.add(moment);
       peak.take_maximum(sidecars);
@@ -106,10 +141,11 @@ ResourceAmounts requests_of(const Value& pod) {
   }
   total.take_maximum(peak);
   const Value& own = spec["resources"]["requests"];
-  if (own.contains("cpu")) total.milli_cpu = milli(own["cpu"]);
-  if (own.contains("memory")) total.memory = whole_units(own["memory"]);
+  const ResourceAmounts of_pod = resizable_requests(own, status, infeasible);
+  if (own.contains("cpu")) total.milli_cpu = of_pod.milli_cpu;
+  if (own.contains("memory")) total.memory = of_pod.memory;
   for (const auto& [name, value] : own.entries()) {
-    if (name.starts_with("hugepages-")) slot(total.extended, name) = whole_units(value);
+    if (name.starts_with("hugepages-")) slot(total.extended, name) = of_pod.of(name);
   }
   if (!spec["overhead"].empty()) total.add(amounts_of(spec["overhead"]));
   return total;
