@@ -141,5 +141,31 @@ TEST_F(AgentTest, ClaimsAreMountedByWhatTheyAreBoundTo) {
   EXPECT_TRUE(volumes_.users["pv1"].empty());
 }
 
+TEST_F(AgentTest, AClaimThatIsBeingDeletedIsRefusedUnlessThePodHasItsVolume) {
+  auto put_claim = [&](const std::string& name, bool terminating) {
+    Value metadata = Value::object({{"name", name}, {"namespace", "default"}});
+    if (terminating) metadata.set("deletionTimestamp", "2030-01-01T00:00:00Z");
+    const Value claim =
+        api_.put(kPersistentVolumeClaims, Value::object({{"metadata", std::move(metadata)},
+                                                         {"spec", Value::object({{"volumeName", "pv-" + name}})},
+                                                         {"status", Value::object({{"phase", "Bound"}})}}));
+    const Value reference = Value::object({{"uid", std::string(api::uid_of(claim))}});
+    api_.put(kPersistentVolumes, Value::object({{"metadata", Value::object({{"name", "pv-" + name}})},
+                                                {"spec", Value::object({{"claimRef", reference}})}}));
+  };
+  put_claim("one", false);
+  put_claim("two", true);
+  put("a", R"({"volumes":[{"name":"x","persistentVolumeClaim":{"claimName":"one"}},
+                          {"name":"y","persistentVolumeClaim":{"claimName":"two"}}],
+               "containers":[{"name":"c","image":"busybox"}]})");
+  runtime_.advance(5s);
+  EXPECT_TRUE(containers_.specs.empty());
+  EXPECT_NE(all_events().find("default/two: PVC is being deleted"), std::string::npos) << all_events();
+  put_claim("one", true);
+  put_claim("two", false);
+  runtime_.advance(125s);
+  EXPECT_EQ(containers_.specs.size(), 1u) << all_events();
+}
+
 }  // namespace
 }  // namespace berth::agent

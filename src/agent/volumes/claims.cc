@@ -73,7 +73,11 @@ class Claims final : public PodHook {
               (*found)["spec"]["volumeName"].as_string().empty()) {
             return (*shared)(failed(one, "error processing PVC " + claim.to_string() + ": PVC is not bound"));
           }
-          if (api::is_terminating(*found) && pod.record.claims.empty()) {
+          // A volume that the pod has already stays with it: the claim waits for the pod.
+          const auto& held = pod.record.claims;
+          const bool is_held =
+              std::find(held.begin(), held.end(), (*found)["spec"]["volumeName"].as_string()) != held.end();
+          if (api::is_terminating(*found) && !is_held) {
             return (*shared)(failed(one, "error processing PVC " + claim.to_string() + ": PVC is being deleted"));
           }
           read_volume(pod, wanted, at, *found, shared);
