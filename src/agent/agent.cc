@@ -69,7 +69,7 @@ Value qualified(Value pod) {
 
 }  // namespace
 
-struct Agent::State : std::enable_shared_from_this<State> {
+struct Agent::Impl : std::enable_shared_from_this<Impl> {
   std::shared_ptr<Core> core;
   Runtime& runtime;
   Function<void(Status)> ready;
@@ -88,7 +88,7 @@ struct Agent::State : std::enable_shared_from_this<State> {
   api::ResourceList allocatable_now;
   std::unique_ptr<ClockWatch> clock;
 
-  State(std::shared_ptr<Core> c, Runtime& r) : core(std::move(c)), runtime(r) {}
+  Impl(std::shared_ptr<Core> c, Runtime& r) : core(std::move(c)), runtime(r) {}
 
   Status prepare() {
     const AgentConfig& config = core->config;
@@ -406,35 +406,35 @@ struct Agent::State : std::enable_shared_from_this<State> {
 };
 
 Agent::Agent(AgentConfig config, AgentDependencies dependencies)
-    : state_(std::make_shared<State>(std::make_shared<Core>(std::move(config), dependencies), dependencies.runtime)) {}
+    : impl_(std::make_shared<Impl>(std::make_shared<Core>(std::move(config), dependencies), dependencies.runtime)) {}
 
 Agent::~Agent() {
-  state_->stopped = true;
-  if (state_->garbage_timer) state_->runtime.cancel(state_->garbage_timer);
-  state_->clock.reset();
-  state_->core->services.containers.on_change({});
-  for (auto& [uid, worker] : state_->workers) worker->stop();
-  state_->core->services.refuse_resize = nullptr;
-  state_->core->services.check_fit = nullptr;
-  state_->core->services.on_room_change = nullptr;
-  state_->workers.clear();
-  state_->core->objects.close();
-  state_->subscription.reset();
-  state_->registration.reset();
-  state_->storage.reset();
-  state_->pod_informer.reset();
-  state_->core->services.cluster_services = nullptr;
-  state_->core->cluster_services.reset();
+  impl_->stopped = true;
+  if (impl_->garbage_timer) impl_->runtime.cancel(impl_->garbage_timer);
+  impl_->clock.reset();
+  impl_->core->services.containers.on_change({});
+  for (auto& [uid, worker] : impl_->workers) worker->stop();
+  impl_->core->services.refuse_resize = nullptr;
+  impl_->core->services.check_fit = nullptr;
+  impl_->core->services.on_room_change = nullptr;
+  impl_->workers.clear();
+  impl_->core->objects.close();
+  impl_->subscription.reset();
+  impl_->registration.reset();
+  impl_->storage.reset();
+  impl_->pod_informer.reset();
+  impl_->core->services.cluster_services = nullptr;
+  impl_->core->cluster_services.reset();
 }
 
 void Agent::start(Function<void(Status)> ready) {
-  state_->ready = std::move(ready);
-  state_->start();
+  impl_->ready = std::move(ready);
+  impl_->start();
 }
 
 Result<ContainerPlace> Agent::find_container(const std::string& ns, const std::string& pod,
                                              const std::string& container, bool previous) const {
-  const PodWorker* worker = state_->worker_of(ns, pod);
+  const PodWorker* worker = impl_->worker_of(ns, pod);
   if (!worker) return api::not_found(api::resources::kPods, pod);
   const Value& spec = worker->pod()["spec"];
   const Value* found = nullptr;
@@ -484,7 +484,7 @@ Result<ContainerPlace> Agent::find_container(const std::string& ns, const std::s
 }
 
 Result<PodPlace> Agent::find_pod(const std::string& ns, const std::string& pod) const {
-  const PodWorker* worker = state_->worker_of(ns, pod);
+  const PodWorker* worker = impl_->worker_of(ns, pod);
   if (!worker) return api::not_found(api::resources::kPods, pod);
   PodPlace out{worker->record().uid, worker->record().ip, ""};
   if (!worker->pod()["spec"]["hostNetwork"].as_bool()) out.network_namespace = worker->network_namespace();
@@ -496,9 +496,9 @@ static constexpr std::int64_t kLongestGrace = std::int64_t{100} * 365 * 24 * 360
 
 std::vector<PodSummary> Agent::pods() const {
   std::vector<PodSummary> out;
-  for (const auto& [name, uid] : state_->by_name) {
-    auto worker = state_->workers.find(uid);
-    if (worker == state_->workers.end()) continue;
+  for (const auto& [name, uid] : impl_->by_name) {
+    auto worker = impl_->workers.find(uid);
+    if (worker == impl_->workers.end()) continue;
     PodSummary summary{
         name.ns,
         name.name,
@@ -513,11 +513,11 @@ std::vector<PodSummary> Agent::pods() const {
   return out;
 }
 
-StorageKeeper& Agent::storage() { return *state_->storage; }
+StorageKeeper& Agent::storage() { return *impl_->storage; }
 
 bool Agent::idle() const {
-  return state_->taken_over &&
-         std::all_of(state_->workers.begin(), state_->workers.end(), [](const auto& w) { return w.second->is_idle(); });
+  return impl_->taken_over &&
+         std::all_of(impl_->workers.begin(), impl_->workers.end(), [](const auto& w) { return w.second->is_idle(); });
 }
 
 }  // namespace berth::agent

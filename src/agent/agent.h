@@ -79,8 +79,8 @@ class Agent {
   StorageKeeper& storage();  // for tests
 
  private:
-  struct State;
-  std::shared_ptr<State> state_;
+  struct Impl;
+  std::shared_ptr<Impl> impl_;
 };
 
 }  // namespace berth::agent

@@ -21,7 +21,8 @@ namespace berth::http {
 
 namespace {
 
-// Less than servers keep idle connections (Config::idle_timeout), so that few requests meet one that is being closed.
+// Less than servers keep idle connections (ServerConfig::idle_timeout), so that few requests meet one that is being
+// closed.
 constexpr Duration kIdleTime = std::chrono::seconds(60);
 constexpr std::size_t kIdleConnections = 8;
 constexpr std::size_t kReadPerRound = 512u << 10;  // of one connection, so that other tasks of the loop get a turn

@@ -20,7 +20,7 @@ class Session {
   virtual void command(TransportCommand& command) = 0;
   virtual void fill() {}                    // the output queue has room
   virtual void wrote(std::size_t bytes) {}  // the socket has taken so many bytes
-  virtual bool idle() const = 0;            // no request in flight: Config::idle_timeout counts
+  virtual bool idle() const = 0;            // no request in flight: ServerConfig::idle_timeout counts
   // The part of a request that is incomplete, which has a deadline.
   enum class Receiving { kNothing, kHead, kBody };
   virtual Receiving receiving() const { return Receiving::kNothing; }
@@ -58,7 +58,7 @@ class Connection {
 
   // --- For the session.
   Transport& transport() { return transport_; }
-  const Config& config() const { return transport_.config(); }
+  const ServerConfig& config() const { return transport_.config(); }
   std::uint64_t id() const { return id_; }
   const Peer& peer() const { return peer_; }
   OutQueue& out() { return out_; }

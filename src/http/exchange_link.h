@@ -86,7 +86,7 @@ struct ExchangeLink {
 
 struct TransportEvent {  // transport to loop
   enum class Kind {
-    kHead,     // `request` without its body, for Config::screen
+    kHead,     // `request` without its body, for ServerConfig::screen
     kRequest,  // the complete `request`
     kData,     // `data` of a channel
     kDrained,  // ExchangeLink::backlog is below the low-water mark

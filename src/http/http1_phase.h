@@ -11,7 +11,7 @@ namespace berth::http {
 enum class Http1Phase {
   kIdle,       // no part of a request has been parsed; earlier answers may still wait in the output queue
   kHead,       // the head of a request is incomplete
-  kScreening,  // the loop has the head and decides whether the body is read (Config::screen)
+  kScreening,  // the loop has the head and decides whether the body is read (ServerConfig::screen)
   kBody,       // the body of a request is incomplete
   kAnswering,  // the loop has the complete request; no part of the answer has come
   kStreaming,  // the head of a streamed answer is written, its body is not complete
@@ -22,8 +22,8 @@ enum class Http1Phase {
 
 enum class Http1Event {
   kHeadIncomplete,     // bytes of a head have been parsed, the rest has not come
-  kHeadPassed,         // the complete head goes to the loop, for Config::screen
-  kBodyAccepted,       // the body is to be read: Config::screen wants it, or there is none
+  kHeadPassed,         // the complete head goes to the loop, for ServerConfig::screen
+  kBodyAccepted,       // the body is to be read: ServerConfig::screen wants it, or there is none
   kRequestPassed,      // the complete request goes to the loop
   kAnswerStarted,      // the head of a streamed answer is written
   kAnsweredKeepAlive,  // the answer is complete; the next request may follow

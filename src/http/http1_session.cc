@@ -150,8 +150,8 @@ std::size_t Http1Session::parse_input() {
   return used;
 }
 
-// Charges the bytes of requests in memory to ServerTotals::unanswered. False: that exceeds Config::max_unanswered, and
-// the request has been refused.
+// Charges the bytes of requests in memory to ServerTotals::unanswered. False: that exceeds
+// ServerConfig::max_unanswered, and the request has been refused.
 bool Http1Session::update_charge() {
   if (phase_ == Http1Phase::kEnded) return false;
   const bool answering = exchange_open(phase_) && !withholds_body(phase_);
@@ -233,7 +233,7 @@ void Http1Session::refuse(int status, std::string_view message) {
   parsed_ = 0;
   parser_.reset();
   charge_.set(0);
-  Config::Rendered rendered = render_error(connection_.config(), status, message);
+  ServerConfig::Rendered rendered = render_error(connection_.config(), status, message);
   Headers headers{{"content-type", rendered.content_type}};
   if (status == 429) headers.emplace_back("retry-after", "1");
   push_head(status, headers, "Content-Length: " + std::to_string(rendered.body.size()));
@@ -282,7 +282,7 @@ void Http1Session::command(TransportCommand& command) {
       if (answer_started(phase_)) {
         connection_.abort();
       } else {
-        Config::Rendered rendered = render_error(connection_.config(), 500, "the request was not answered");
+        ServerConfig::Rendered rendered = render_error(connection_.config(), 500, "the request was not answered");
         TransportCommand answer{TransportCommand::Kind::kRespond,
                                 command.connection,
                                 command.stream,

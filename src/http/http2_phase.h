@@ -29,7 +29,7 @@ constexpr std::optional<Http2Phase> next_phase(Http2Phase phase, Http2Event even
 
 enum class StreamRequestPhase {
   kReceiving,          // incomplete
-  kScreening,          // the loop has the head (Config::screen); the request is incomplete
+  kScreening,          // the loop has the head (ServerConfig::screen); the request is incomplete
   kScreeningComplete,  // the same, and the request is complete
   kPassed,             // the loop has the complete request
   kIgnored,            // answered before it was complete or passed: the rest is discarded

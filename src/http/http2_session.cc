@@ -24,8 +24,8 @@ constexpr std::size_t kMaxBodies = 32u << 20;   // bytes of unfinished requests 
 constexpr std::size_t kMaxOutput = 256u << 10;  // beyond, no input is read that could add to it
 constexpr double kResetBurst = 1000, kResetsPerSecond = 200;
 constexpr Millis kCheckEvery = 5'000;
-// A head larger than so many times Config::max_header ends the connection: above max_header it is still read, since
-// header compression needs all of it, and answered 431.
+// A head larger than so many times ServerConfig::max_header ends the connection: above max_header it is still read,
+// since header compression needs all of it, and answered 431.
 constexpr std::size_t kEndlessHead = 8;
 
 Millis millis(Duration d) { return std::chrono::duration_cast<std::chrono::milliseconds>(d).count(); }
@@ -455,7 +455,7 @@ void Http2Session::respond(std::int32_t id, Stream& stream, TransportCommand& co
 }
 
 void Http2Session::refuse(std::int32_t id, Stream& stream, int status, std::string_view message) {
-  Config::Rendered rendered = render_error(c_.config(), status, message);
+  ServerConfig::Rendered rendered = render_error(c_.config(), status, message);
   TransportCommand answer{TransportCommand::Kind::kRespond,          c_.id(), static_cast<std::uint32_t>(id), status,
                           {{"content-type", rendered.content_type}}, {}};
   if (status == 429) answer.headers.emplace_back("retry-after", "1");
@@ -536,7 +536,7 @@ void Http2Session::fill() {
 
 // When the stream is reset unless it makes progress; 0: never.
 Millis Http2Session::deadline_of(const Stream& stream) const {
-  const Config& config = c_.config();
+  const ServerConfig& config = c_.config();
   if (!stream.is_answered()) {
     const bool incomplete = stream.receives() && stream.request_phase != StreamRequestPhase::kScreeningComplete;
     return incomplete ? stream.began + millis(config.body_timeout) : 0;

@@ -107,7 +107,7 @@ class H2Client {
 
 class Http2Test : public ::testing::Test {
  protected:
-  void serve(Handler handler, Config config = {}) {
+  void serve(Handler handler, ServerConfig config = {}) {
     server_ = make_server(loop_, std::move(handler), config);
     address_ = server_->listen("127.0.0.1:0", std::nullopt).value();
   }
@@ -160,7 +160,7 @@ TEST_F(Http2Test, BoundsHeadersAndBodies) {
 }
 
 TEST_F(Http2Test, AHeadIsLookedAtBeforeItsBody) {
-  Config config;
+  ServerConfig config;
   config.screen = [](Exchange& exchange) {
     EXPECT_TRUE(exchange.request().http2);
     if (exchange.request().path == "/good") return true;
@@ -229,7 +229,7 @@ TEST_F(Http2Test, AnAnswerMayEndTheConnection) {
 
 // A peer that opens no window holds neither the answer nor the connection's memory for ever.
 TEST_F(Http2Test, AnswersAndBodiesHaveTheirTime) {
-  Config config;
+  ServerConfig config;
   config.answer_timeout = std::chrono::milliseconds(50);
   config.body_timeout = std::chrono::milliseconds(50);
   config.answer_bytes_per_second = 1u << 30;

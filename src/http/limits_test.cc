@@ -19,7 +19,7 @@ using namespace std::chrono_literals;
 
 class LimitsTest : public ::testing::Test {
  protected:
-  void serve(Handler handler, Config config = {}) {
+  void serve(Handler handler, ServerConfig config = {}) {
     server_ = make_server(loop_, std::move(handler), std::move(config));
     address_ = server_->listen("127.0.0.1:0", std::nullopt).value();
   }
@@ -70,7 +70,7 @@ TEST(SocketTest, HasNoTlsStateBeforeThePeerSaysSomething) {
 }
 
 TEST_F(LimitsTest, AHeadIsLookedAtBeforeItsBody) {
-  Config config;
+  ServerConfig config;
   int screened = 0;
   config.screen = [&](Exchange& exchange) {
     ++screened;
@@ -108,7 +108,7 @@ TEST_F(LimitsTest, AHeadIsLookedAtBeforeItsBody) {
 }
 
 TEST_F(LimitsTest, BodiesOfAllRequestsTogether) {
-  Config config;
+  ServerConfig config;
   config.max_unanswered = 300'000;
   serve([](std::shared_ptr<Exchange> e) { e->respond(200, "text/plain", "done"); }, config);
   std::vector<std::unique_ptr<RawSocket>> sockets;
@@ -131,7 +131,7 @@ TEST_F(LimitsTest, BodiesOfAllRequestsTogether) {
 }
 
 TEST_F(LimitsTest, AnswersThatNobodyReads) {
-  Config config;
+  ServerConfig config;
   config.max_unread = 12u << 20;
   const std::string big(8u << 20, 'x');
   serve(
@@ -156,7 +156,7 @@ TEST_F(LimitsTest, AnswersThatNobodyReads) {
 
 // A user that reads nothing exhausts its share, not the total.
 TEST_F(LimitsTest, EachUserHasAShareOfWhatIsUnread) {
-  Config config;
+  ServerConfig config;
   config.max_unread = 40u << 20;
   const std::string big(4u << 20, 'x');
   std::vector<std::shared_ptr<Exchange>> streams;
@@ -263,7 +263,7 @@ TEST(UnreadTest, ExpiredTextsAreLookedForAfterDoubling) {
 
 // Bytes that an answer shares with a cache cost nothing.
 TEST_F(LimitsTest, SharedAnswersAreNotCounted) {
-  Config config;
+  ServerConfig config;
   config.max_unread = 1u << 20;
   auto shared = std::make_shared<const std::string>(8u << 20, 'x');
   serve(
@@ -281,7 +281,7 @@ TEST_F(LimitsTest, SharedAnswersAreNotCounted) {
 }
 
 TEST_F(LimitsTest, StreamsThatAreBehindAreCutWhenMemoryIsShort) {
-  Config config;
+  ServerConfig config;
   config.max_unread = 4u << 20;
   std::vector<std::shared_ptr<Exchange>> streams;
   int closed = 0;
@@ -311,7 +311,7 @@ TEST_F(LimitsTest, StreamsThatAreBehindAreCutWhenMemoryIsShort) {
 }
 
 TEST_F(LimitsTest, ANewConnectionTakesThePlaceOfOneThatOnlyWaits) {
-  Config config;
+  ServerConfig config;
   config.max_connections = 8;
   std::vector<std::shared_ptr<Exchange>> held;
   serve(
@@ -341,7 +341,7 @@ TEST_F(LimitsTest, ANewConnectionTakesThePlaceOfOneThatOnlyWaits) {
 }
 
 TEST_F(LimitsTest, SlowHeadsAndBodiesEnd) {
-  Config config;
+  ServerConfig config;
   config.head_timeout = 50ms;
   config.body_timeout = 120ms;
   serve([](std::shared_ptr<Exchange> e) { e->respond(200, "text/plain", "done"); }, config);
@@ -360,7 +360,7 @@ TEST_F(LimitsTest, SlowHeadsAndBodiesEnd) {
 }
 
 TEST_F(LimitsTest, AWholeAnswerHasToBeTaken) {
-  Config config;
+  ServerConfig config;
   config.answer_timeout = 80ms;
   config.answer_bytes_per_second = 1u << 30;
   const std::string big(8u << 20, 'x');

@@ -166,7 +166,7 @@ std::string http_date(std::time_t seconds) {
   return std::string(text, static_cast<std::size_t>(n));
 }
 
-Config::Rendered render_error(const Config& config, int status, std::string_view message) {
+ServerConfig::Rendered render_error(const ServerConfig& config, int status, std::string_view message) {
   if (config.render_error) return config.render_error(status, message);
   return {"text/plain; charset=utf-8", std::string(message) + "\n"};
 }

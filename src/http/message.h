@@ -19,6 +19,6 @@ bool has_token(std::string_view list, std::string_view token);
 // A field that may be sent: the name is a token, the value has no control characters.
 bool valid_header(std::string_view name, std::string_view value);
 std::string http_date(std::time_t seconds);  // "Sun, 06 Nov 1994 08:49:37 GMT"
-Config::Rendered render_error(const Config& config, int status, std::string_view message);
+ServerConfig::Rendered render_error(const ServerConfig& config, int status, std::string_view message);
 
 }  // namespace berth::http

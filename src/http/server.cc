@@ -27,7 +27,7 @@ namespace {
 // only, except deliver(); outlives the Server as long as exchanges exist.
 class Core : public std::enable_shared_from_this<Core> {
  public:
-  Core(Runtime& runtime, Handler handler, const Config& config)
+  Core(Runtime& runtime, Handler handler, const ServerConfig& config)
       : totals(std::make_shared<ServerTotals>()),
         runtime_(runtime),
         handler_(std::make_shared<const Handler>(std::move(handler))),
@@ -94,7 +94,7 @@ class Core : public std::enable_shared_from_this<Core> {
   std::shared_ptr<const std::function<bool(Exchange&)>> screen_;
   const std::size_t max_unread_;
   UnreadUsers users_;
-  const Config::Rendered busy_;
+  const ServerConfig::Rendered busy_;
   std::vector<std::vector<TransportCommand>> outbox_;
   bool open_ = true, handling_ = false, flush_posted_ = false;
 };
@@ -262,7 +262,7 @@ class LoopExchange final : public Exchange, public ExchangeHandler {
     core_->send(std::move(command), link_->transport);
   }
 
-  // For an exchange that is a head (Config::screen): the transport reads the body, and the handler gets another
+  // For an exchange that is a head (ServerConfig::screen): the transport reads the body, and the handler gets another
   // exchange.
   void proceed() {
     if (!is_unanswered(phase_)) return;
@@ -407,7 +407,7 @@ void Core::handle(std::vector<TransportEvent>& events) {
 
 class ServerImpl final : public Server {
  public:
-  ServerImpl(Runtime& runtime, Handler handler, Config config)
+  ServerImpl(Runtime& runtime, Handler handler, ServerConfig config)
       : config_(std::move(config)), core_(std::make_shared<Core>(runtime, std::move(handler), config_)) {}
   ~ServerImpl() override {
     core_->close();
@@ -472,7 +472,7 @@ class ServerImpl final : public Server {
     return ok_status();
   }
 
-  Config config_;
+  ServerConfig config_;
   std::shared_ptr<Core> core_;
   std::vector<std::shared_ptr<Listener>> listeners_;
   std::vector<std::string> paths_;
@@ -480,7 +480,7 @@ class ServerImpl final : public Server {
 
 }  // namespace
 
-std::unique_ptr<Server> make_server(Runtime& runtime, Handler handler, Config config) {
+std::unique_ptr<Server> make_server(Runtime& runtime, Handler handler, ServerConfig config) {
   return std::make_unique<ServerImpl>(runtime, std::move(handler), std::move(config));
 }
 

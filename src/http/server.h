@@ -51,7 +51,7 @@ struct Request {
   std::string path;                                        // percent-decoded
   std::vector<std::pair<std::string, std::string>> query;  // decoded, in order
   Headers headers;
-  std::string body;  // complete; larger than Config::max_body is answered 413 before the handler runs
+  std::string body;  // complete; larger than ServerConfig::max_body is answered 413 before the handler runs
   bool http2 = false;
   Peer peer;
   std::string_view parameter(std::string_view name) const;  // first value, or empty
@@ -93,8 +93,8 @@ class Exchange {
 
   // A stream: start, any number of writes, finish. write() returns false while the peer is behind by more than the
   // high-water mark (128 KiB); on_drain is called below the low-water mark. No bytes are dropped, but a peer that reads
-  // nothing for Config::idle_timeout, or while too many bytes are unread in all or by its user, loses its connection
-  // (in HTTP/2: its stream).
+  // nothing for ServerConfig::idle_timeout, or while too many bytes are unread in all or by its user, loses its
+  // connection (in HTTP/2: its stream).
   virtual void start(int status, Headers headers) = 0;
   virtual bool write(std::vector<SharedBytes> pieces) = 0;
   virtual void on_drain(Task drained) = 0;
@@ -113,7 +113,7 @@ struct TlsConfig {
   std::string client_ca_pem;             // where not empty, client certificates are asked for (not required)
 };
 
-struct Config {
+struct ServerConfig {
   std::size_t max_body = 3u << 20;
   int transport_threads = 1;
   Duration idle_timeout = std::chrono::minutes(5);   // without a request in flight, or without progress of a write
@@ -151,6 +151,6 @@ class Server {
   // For new connections; open ones keep their certificate.
   virtual Status replace_certificate(const TlsConfig& tls) = 0;
 };
-std::unique_ptr<Server> make_server(Runtime& runtime, Handler handler, Config config = {});
+std::unique_ptr<Server> make_server(Runtime& runtime, Handler handler, ServerConfig config = {});
 
 }  // namespace berth::http

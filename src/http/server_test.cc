@@ -21,14 +21,14 @@ using testing::RawSocket;
 // A plain server on loopback whose handler is set by the test.
 class ServerTest : public ::testing::Test {
  protected:
-  void serve(Handler handler, Config config = {}) {
+  void serve(Handler handler, ServerConfig config = {}) {
     server_ = make_server(loop_, std::move(handler), std::move(config));
     auto address = server_->listen("127.0.0.1:0", std::nullopt);
     ASSERT_TRUE(address.ok()) << address.error().message;
     address_ = *address;
   }
   // Answers "METHOD path|body".
-  void serve_echo(Config config = {}) {
+  void serve_echo(ServerConfig config = {}) {
     serve(
         [](std::shared_ptr<Exchange> e) {
           const Request& r = e->request();
@@ -115,9 +115,9 @@ TEST_F(ServerTest, PipelinedRequestsAreAnsweredInOrder) {
 }
 
 TEST_F(ServerTest, RefusesWhatIsNoHttp) {
-  Config config;
+  ServerConfig config;
   config.render_error = [](int status, std::string_view message) {
-    return Config::Rendered{"application/json", "{\"code\":" + std::to_string(status) + "}"};
+    return ServerConfig::Rendered{"application/json", "{\"code\":" + std::to_string(status) + "}"};
   };
   bool handled = false;
   serve([&](std::shared_ptr<Exchange>) { handled = true; }, config);
@@ -389,7 +389,7 @@ TEST_F(ServerTest, SurvivesAShortageOfDescriptors) {
 }
 
 TEST_F(ServerTest, ClosesIdleConnectionsAndThoseThatSayNothingUseful) {
-  Config config;
+  ServerConfig config;
   config.idle_timeout = std::chrono::milliseconds(50);
   serve_echo(config);
   RawSocket socket(address_);
@@ -399,7 +399,7 @@ TEST_F(ServerTest, ClosesIdleConnectionsAndThoseThatSayNothingUseful) {
 }
 
 TEST_F(ServerTest, RefusesConnectionsBeyondTheLimit) {
-  Config config;
+  ServerConfig config;
   config.max_connections = 2;
   serve_echo(config);
   RawSocket a(address_), b(address_);
@@ -412,7 +412,7 @@ TEST_F(ServerTest, RefusesConnectionsBeyondTheLimit) {
 }
 
 TEST_F(ServerTest, ManyConnectionsAtOnce) {
-  Config config;
+  ServerConfig config;
   config.transport_threads = 2;
   serve_echo(config);
   std::vector<std::unique_ptr<RawSocket>> sockets;

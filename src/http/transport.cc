@@ -49,7 +49,8 @@ std::string address_text(const sockaddr_storage& from) {
 
 }  // namespace
 
-Transport::Transport(std::size_t index, const Config& config, std::shared_ptr<ServerTotals> totals, Deliver deliver)
+Transport::Transport(std::size_t index, const ServerConfig& config, std::shared_ptr<ServerTotals> totals,
+                     Deliver deliver)
     : index_(index), config_(config), totals_(std::move(totals)), deliver_(std::move(deliver)) {}
 
 Transport::~Transport() {

@@ -52,7 +52,7 @@ class Transport : public IoHelper {
   // Called on the transport thread, at most once a round.
   using Deliver = std::function<void(std::vector<TransportEvent>, IoHelper&)>;
 
-  Transport(std::size_t index, const Config& config, std::shared_ptr<ServerTotals> totals, Deliver deliver);
+  Transport(std::size_t index, const ServerConfig& config, std::shared_ptr<ServerTotals> totals, Deliver deliver);
   ~Transport();  // announces the end to every peer and joins the thread
 
   Status start();                                         // once, before anything else
@@ -64,7 +64,7 @@ class Transport : public IoHelper {
   int wake_fd() const override { return wake_.get(); }
 
   // --- For connections.
-  const Config& config() const { return config_; }
+  const ServerConfig& config() const { return config_; }
   ServerTotals& totals() { return *totals_; }
   std::size_t index() const { return index_; }
   Millis now() const { return now_; }
@@ -104,7 +104,7 @@ class Transport : public IoHelper {
   Connection* find(std::uint64_t id);
 
   const std::size_t index_;
-  const Config config_;
+  const ServerConfig config_;
   const std::shared_ptr<ServerTotals> totals_;  // of all transports of the server
   const Deliver deliver_;
   Fd epoll_, wake_;

@@ -169,7 +169,7 @@ class AgentRole {
     image_routes_ = std::make_unique<agent::ImageRoutes>(*images_);
     usage_ = std::make_unique<agent::UsageService>(
         loop_, [this] { return agent_->pods(); }, [this](const std::string& id) { return containers_->usage(id); });
-    http::Config config;
+    http::ServerConfig config;
     config.transport_threads = 1;
     http_ = http::make_server(
         loop_,

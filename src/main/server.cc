@@ -59,7 +59,7 @@ class ServerRole {
     BERTH_ASSIGN(ClusterPki pki, ClusterPki::open(dir_, settings_, loop_.now()));
     pki_ = std::make_unique<ClusterPki>(std::move(pki));
     BERTH_TRY(open_store());
-    apiserver::registry::Config config;
+    apiserver::registry::RegistryConfig config;
     config.service_cidr = settings_.service_cidr;
     config.token_issuer = kIssuer;
     BERTH_TRY(config.gates.set(settings_.feature_gates));
@@ -134,7 +134,7 @@ class ServerRole {
     config.usage = usage_.get();
     config.ready = [this] { return ready_; };
     rest_ = std::make_unique<apiserver::rest::RestServer>(loop_, *registry_, config);
-    http::Config http = apiserver::rest::server_config();
+    http::ServerConfig http = apiserver::rest::server_config();
     http.screen = rest_->screen();
     // The remaining descriptors are for the store, the agent and file watches.
     http.max_connections = std::min(http.max_connections, static_cast<int>(raise_descriptor_limit()) - 256);

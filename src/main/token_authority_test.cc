@@ -21,7 +21,7 @@ class TokenTest : public apiserver::registry::RegistryFixture {
     key_ = crypto::make_private_key(crypto::KeyKind::kEcdsa).value();
     check_ = {key_, kIssuer, {kIssuer}};
     store_ = store::open_memory_store(loop_);
-    apiserver::registry::Config config;
+    apiserver::registry::RegistryConfig config;
     config.token_issuer = kIssuer;
     config.token_signer = [this](const Value& claims) { return sign_service_account_token(key_, claims); };
     registry_ = std::make_unique<apiserver::registry::Registry>(loop_, *store_, api::schema::builtin(), config);

@@ -32,7 +32,7 @@ Value image_list(const ImageStore& images) {
 
 }  // namespace
 
-struct NodeRegistration::State : std::enable_shared_from_this<State> {
+struct NodeRegistration::Impl : std::enable_shared_from_this<Impl> {
   Services& services;
   Function<void()> ready;
   std::function<void()> heartbeat;
@@ -45,7 +45,7 @@ struct NodeRegistration::State : std::enable_shared_from_this<State> {
   std::unique_ptr<client::Informer> informer;  // of this node alone
   std::unique_ptr<client::Subscription> subscription;
 
-  State(Services& s, Function<void()> r, std::function<void()> beat, std::function<bool()> pressure)
+  Impl(Services& s, Function<void()> r, std::function<void()> beat, std::function<bool()> pressure)
       : services(s), ready(std::move(r)), heartbeat(std::move(beat)), disk_pressure(std::move(pressure)) {}
 
   template <class F>
@@ -55,7 +55,7 @@ struct NodeRegistration::State : std::enable_shared_from_this<State> {
     };
   }
 
-  void again(void (State::*step)(), Duration delay) {
+  void again(void (Impl::*step)(), Duration delay) {
     services.runtime.after(delay, [self = weak_from_this(), step] {
       if (auto state = self.lock(); state && !state->over) (*state.*step)();
     });
@@ -63,13 +63,13 @@ struct NodeRegistration::State : std::enable_shared_from_this<State> {
 
   void find() {
     services.client.get(api::resources::kNodes, api::Name{"", services.config.node_name},
-                        guarded([](State& s, Result<Value> answer) {
+                        guarded([](Impl& s, Result<Value> answer) {
                           if (answer.ok()) {
                             s.node = *answer;
                             return s.set_labels();
                           }
                           if (answer.failed_with(Code::kNotFound)) return s.create();
-                          s.again(&State::find, kRetry);
+                          s.again(&Impl::find, kRetry);
                         }));
   }
 
@@ -83,8 +83,8 @@ struct NodeRegistration::State : std::enable_shared_from_this<State> {
     Value fresh = make_node(services.config, read_node_facts(services.config.data_dir));
     fresh.set("status", status_now());
     services.client.create(api::resources::kNodes, std::move(fresh), api::WriteOptions{"", "kubelet"},
-                           guarded([](State& s, Result<Value> answer) {
-                             if (!answer.ok()) return s.again(&State::find, kRetry);
+                           guarded([](Impl& s, Result<Value> answer) {
+                             if (!answer.ok()) return s.again(&Impl::find, kRetry);
                              s.node = *answer;
                              s.made = true;
                              s.write_status();
@@ -100,8 +100,8 @@ struct NodeRegistration::State : std::enable_shared_from_this<State> {
     Value patch = Value::object({{"metadata", Value::object({{"labels", std::move(missing)}})}});
     services.client.patch(api::resources::kNodes, api::Name{"", services.config.node_name}, api::PatchType::kMerge,
                           std::move(patch), api::WriteOptions{"", "kubelet"},
-                          guarded([](State& s, Result<Value> answer) {
-                            if (!answer.ok()) return s.again(&State::find, kRetry);
+                          guarded([](Impl& s, Result<Value> answer) {
+                            if (!answer.ok()) return s.again(&Impl::find, kRetry);
                             s.node = *answer;
                             s.write_status();
                           }));
@@ -122,12 +122,12 @@ struct NodeRegistration::State : std::enable_shared_from_this<State> {
     Value patch = Value::object({{"status", std::move(status)}});
     services.client.patch(
         api::resources::kNodes, api::Name{"", services.config.node_name}, api::PatchType::kStrategic, std::move(patch),
-        api::WriteOptions{"status", "kubelet"}, guarded([was_ready](State& s, Result<Value> answer) {
+        api::WriteOptions{"status", "kubelet"}, guarded([was_ready](Impl& s, Result<Value> answer) {
           s.writing = false;
           if (!answer.ok()) {
             if (!answer.failed_with(Code::kUnavailable))
               log_warning("agent", "node status not written", {{"error", answer.error().message}});
-            return s.again(s.registered && !answer.failed_with(Code::kNotFound) ? &State::write_status : &State::find,
+            return s.again(s.registered && !answer.failed_with(Code::kNotFound) ? &Impl::write_status : &Impl::find,
                            s.registered ? 1s : kRetry);
           }
           s.node = *answer;
@@ -228,7 +228,7 @@ struct NodeRegistration::State : std::enable_shared_from_this<State> {
     next.mut("spec").set("renewTime", format_micro_time(services.runtime.now()));
     next.mut("spec").set("holderIdentity", services.config.node_name);
     services.client.update(api::resources::kLeases, std::move(next), api::WriteOptions{"", "kubelet"},
-                           guarded([](State& s, Result<Value> answer) { s.renewed(std::move(answer)); }));
+                           guarded([](Impl& s, Result<Value> answer) { s.renewed(std::move(answer)); }));
   }
 
   void renewed(Result<Value> answer) {
@@ -241,7 +241,7 @@ struct NodeRegistration::State : std::enable_shared_from_this<State> {
 
   void read_lease() {
     services.client.get(api::resources::kLeases, api::Name{std::string(kLeaseNamespace), services.config.node_name},
-                        guarded([](State& s, Result<Value> answer) {
+                        guarded([](Impl& s, Result<Value> answer) {
                           if (answer.failed_with(Code::kNotFound)) return s.create_lease();
                           if (!answer.ok()) return s.renewed(std::move(answer));
                           s.lease = *answer;
@@ -263,29 +263,29 @@ struct NodeRegistration::State : std::enable_shared_from_this<State> {
                                                          {"leaseDurationSeconds", kLeaseSeconds},
                                                          {"renewTime", format_micro_time(services.runtime.now())}})}});
     services.client.create(api::resources::kLeases, std::move(fresh), api::WriteOptions{"", "kubelet"},
-                           guarded([](State& s, Result<Value> answer) { s.renewed(std::move(answer)); }));
+                           guarded([](Impl& s, Result<Value> answer) { s.renewed(std::move(answer)); }));
   }
 };
 
 NodeRegistration::NodeRegistration(Services& services, Function<void()> ready, std::function<void()> heartbeat,
                                    std::function<bool()> disk_pressure)
-    : state_(std::make_shared<State>(services, std::move(ready), std::move(heartbeat), std::move(disk_pressure))) {}
+    : impl_(std::make_shared<Impl>(services, std::move(ready), std::move(heartbeat), std::move(disk_pressure))) {}
 
 NodeRegistration::~NodeRegistration() {
-  state_->over = true;
-  state_->subscription.reset();
-  state_->informer.reset();
-  for (TimerId timer : {state_->timer, state_->renewal}) {
-    if (timer) state_->services.runtime.cancel(timer);
+  impl_->over = true;
+  impl_->subscription.reset();
+  impl_->informer.reset();
+  for (TimerId timer : {impl_->timer, impl_->renewal}) {
+    if (timer) impl_->services.runtime.cancel(timer);
   }
 }
 
-void NodeRegistration::begin() { state_->find(); }
+void NodeRegistration::begin() { impl_->find(); }
 
-const Value& NodeRegistration::node() const { return state_->node; }
+const Value& NodeRegistration::node() const { return impl_->node; }
 
 void NodeRegistration::status_changed() {
-  if (state_->registered && !state_->over) state_->write_status();
+  if (impl_->registered && !impl_->over) impl_->write_status();
 }
 
 }  // namespace berth::agent

@@ -20,8 +20,8 @@ class NodeRegistration {
   const Value& node() const;  // as last seen; null before that
 
  private:
-  struct State;
-  std::shared_ptr<State> state_;
+  struct Impl;
+  std::shared_ptr<Impl> impl_;
 };
 
 }  // namespace berth::agent

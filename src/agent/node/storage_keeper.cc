@@ -49,7 +49,7 @@ std::int64_t allocated(const std::string& file) {
 
 }  // namespace
 
-struct StorageKeeper::State : std::enable_shared_from_this<State> {
+struct StorageKeeper::Impl : std::enable_shared_from_this<Impl> {
   Services& services;
   Workers workers;
   std::function<void()> pressure_changed;
@@ -66,7 +66,7 @@ struct StorageKeeper::State : std::enable_shared_from_this<State> {
   std::weak_ptr<PodWorker> victim;
   Duration victim_until{};
 
-  State(Services& s, Workers w, std::function<void()> changed, BackgroundThread* a)
+  Impl(Services& s, Workers w, std::function<void()> changed, BackgroundThread* a)
       : services(s),
         workers(std::move(w)),
         pressure_changed(std::move(changed)),
@@ -140,7 +140,7 @@ struct StorageKeeper::State : std::enable_shared_from_this<State> {
     }
     if (pods.empty()) return;
     measuring = true;
-    measure_aside(std::move(pods), [](State& state, std::vector<Measured>& measured, Duration took) {
+    measure_aside(std::move(pods), [](Impl& state, std::vector<Measured>& measured, Duration took) {
       state.measuring = false;
       state.next_measuring = state.now() + kRestsPerWork * took;
       for (const Measured& pod : measured) {
@@ -151,7 +151,7 @@ struct StorageKeeper::State : std::enable_shared_from_this<State> {
     });
   }
 
-  void measure_aside(std::vector<Measured> pods, void (*then)(State&, std::vector<Measured>&, Duration)) {
+  void measure_aside(std::vector<Measured> pods, void (*then)(Impl&, std::vector<Measured>&, Duration)) {
     auto shared = std::make_shared<std::vector<Measured>>(std::move(pods));
     Duration began = now();
     auto done = [self = weak_from_this(), shared, began, then] {
@@ -243,9 +243,8 @@ struct StorageKeeper::State : std::enable_shared_from_this<State> {
     for (auto& worker : workers()) {
       if (worker->may_be_evicted()) pods.push_back({worker, worker->storage_paths(), {}});
     }
-    measure_aside(std::move(pods), [](State& state, std::vector<Measured>& measured, Duration took) {
-      state.evict_one(measured, took);
-    });
+    measure_aside(std::move(pods),
+                  [](Impl& state, std::vector<Measured>& measured, Duration took) { state.evict_one(measured, took); });
   }
 
   void evict_one(const std::vector<Measured>& measured, Duration took) {
@@ -279,15 +278,15 @@ struct StorageKeeper::State : std::enable_shared_from_this<State> {
 
 StorageKeeper::StorageKeeper(Services& services, Workers workers, std::function<void()> pressure_changed,
                              BackgroundThread* aside)
-    : state_(std::make_shared<State>(services, std::move(workers), std::move(pressure_changed), aside)) {}
+    : impl_(std::make_shared<Impl>(services, std::move(workers), std::move(pressure_changed), aside)) {}
 
 StorageKeeper::~StorageKeeper() {
-  state_->over = true;
-  if (state_->timer) state_->services.runtime.cancel(state_->timer);
+  impl_->over = true;
+  if (impl_->timer) impl_->services.runtime.cancel(impl_->timer);
 }
 
-void StorageKeeper::look() { state_->look(); }
-bool StorageKeeper::disk_pressure() const { return state_->pressure; }
-void StorageKeeper::read_space_by(std::function<DiskSpace()> read) { state_->read_space = std::move(read); }
+void StorageKeeper::look() { impl_->look(); }
+bool StorageKeeper::disk_pressure() const { return impl_->pressure; }
+void StorageKeeper::read_space_by(std::function<DiskSpace()> read) { impl_->read_space = std::move(read); }
 
 }  // namespace berth::agent

@@ -43,8 +43,8 @@ class StorageKeeper {
   void read_space_by(std::function<DiskSpace()> read);
 
  private:
-  struct State;
-  std::shared_ptr<State> state_;
+  struct Impl;
+  std::shared_ptr<Impl> impl_;
 };
 
 }  // namespace berth::agent

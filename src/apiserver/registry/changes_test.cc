@@ -16,7 +16,7 @@ struct Seen {
   store::RecordPtr record;
 };
 
-class Sink final : public WatchSink {
+class Sink final : public ObjectWatchSink {
  public:
   bool on_event(std::string_view type, const store::RecordPtr& record) override {
     seen.push_back({std::string(type), record});
@@ -31,7 +31,7 @@ class RegistryChanges : public ::testing::Test {
  protected:
   void SetUp() override { start({}); }
 
-  void start(Config config) {
+  void start(RegistryConfig config) {
     registry_.reset();
     store_ = store::open_memory_store(loop_);
     registry_ = std::make_unique<Registry>(loop_, *store_, api::schema::builtin(), std::move(config));

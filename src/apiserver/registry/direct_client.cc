@@ -8,11 +8,11 @@
 namespace berth::apiserver::registry {
 namespace {
 
-class DirectWatch final : public client::WatchHandle, public WatchSink {
+class DirectWatch final : public client::WatchHandle, public ObjectWatchSink {
  public:
   explicit DirectWatch(client::WatchHandler* handler) : handler_(handler) {}
 
-  void hold(std::unique_ptr<registry::WatchHandle> watch, const api::schema::Kind* kind) {
+  void hold(std::unique_ptr<registry::ObjectWatch> watch, const api::schema::Kind* kind) {
     watch_ = std::move(watch);
     kind_ = kind;
   }
@@ -30,7 +30,7 @@ class DirectWatch final : public client::WatchHandle, public WatchSink {
 
  private:
   client::WatchHandler* handler_;
-  std::unique_ptr<registry::WatchHandle> watch_;
+  std::unique_ptr<registry::ObjectWatch> watch_;
   const api::schema::Kind* kind_ = nullptr;
 };
 
@@ -88,7 +88,7 @@ class DirectClient final : public client::Client {
     which.field_selector = options.field_selector;
     which.resource_version = std::move(resource_version);
     auto watch = std::make_unique<DirectWatch>(handler);
-    Result<std::unique_ptr<WatchHandle>> started = registry_.watch(*call, which, watch.get());
+    Result<std::unique_ptr<ObjectWatch>> started = registry_.watch(*call, which, watch.get());
     if (!started.ok()) return std::make_unique<FailedWatch>(registry_.runtime(), handler, started.error());
     watch->hold(std::move(*started), call->kind);
     return watch;

@@ -1,6 +1,6 @@
 #pragma once
-// Events are deleted Config::event_lifetime after their last write, or earlier where there are more than
-// Config::most_events. A deletion that fails is tried again when the next Event is due.
+// Events are deleted RegistryConfig::event_lifetime after their last write, or earlier where there are more than
+// RegistryConfig::most_events. A deletion that fails is tried again when the next Event is due.
 
 #include <string>
 

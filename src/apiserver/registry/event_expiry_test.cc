@@ -77,7 +77,7 @@ class EventExpiry : public ::testing::Test {
     start();
   }
   // Also: again, over what the last one has left.
-  void start(Config config = {}) {
+  void start(RegistryConfig config = {}) {
     registry_.reset();
     registry_.emplace(runtime_, *store_, api::schema::builtin(), std::move(config));
     registry_->bootstrap([] {});
@@ -178,7 +178,7 @@ TEST_F(EventExpiry, AfterARestartTheirOwnTimesTell) {
 
 // A flood of Events in one namespace deletes none of another.
 TEST_F(EventExpiry, ThereAreNoMoreThanSoMany) {
-  Config config;
+  RegistryConfig config;
   config.most_events = 100;
   start(config);
   for (int i = 0; i < 10; ++i) tell("early" + std::to_string(i), {}, "kube-system");
@@ -208,7 +208,7 @@ TEST_F(EventExpiry, AfterARestartThereAreNoMoreThanSoMany) {
   for (int i = 0; i < 10; ++i) tell("quiet" + std::to_string(i), 50min, "kube-system");
   for (int i = 0; i < 300; ++i) tell("e" + std::to_string(i), std::chrono::seconds(i));
   EXPECT_EQ(left(), 300u);
-  Config config;
+  RegistryConfig config;
   config.most_events = 100;
   start(config);
   EXPECT_EQ(left(), 88u) << "a batch below the limit";
@@ -226,7 +226,7 @@ TEST_F(EventExpiry, AfterARestartThereAreNoMoreThanSoMany) {
 // As after an upgrade from a release without a limit: in batches, between which the server has its turns.
 TEST_F(EventExpiry, AVeryLargeExcessGoesInBatches) {
   for (int i = 0; i < 1300; ++i) tell("e" + std::to_string(i), std::chrono::seconds(i));
-  Config config;
+  RegistryConfig config;
   config.most_events = 100;
   start(config);
   EXPECT_EQ(left(), 800u);
@@ -239,7 +239,7 @@ TEST_F(EventExpiry, AVeryLargeExcessGoesInBatches) {
 
 // One that cannot be deleted, since it is written at that moment, is still known.
 TEST_F(EventExpiry, OneThatIsWrittenWhileItShouldGoStays) {
-  Config config;
+  RegistryConfig config;
   config.most_events = 5;
   auto state = std::make_shared<Registry::State>(runtime_, *store_, api::schema::builtin(), config);
   auto put = [&](const std::string& name) {
@@ -264,7 +264,7 @@ TEST_F(EventExpiry, OneThatIsWrittenWhileItShouldGoStays) {
 
 // One that was written without a word, as by another server, counts from when it should have gone.
 TEST_F(EventExpiry, OneThatCouldNotBeDeletedIsKnownAgain) {
-  Config config;
+  RegistryConfig config;
   config.most_events = 1;
   auto state = std::make_shared<Registry::State>(runtime_, *store_, api::schema::builtin(), config);
   const std::string key = store_key(*call_.kind, "default", "e0");
@@ -290,7 +290,7 @@ TEST_F(EventExpiry, OneThatCouldNotBeDeletedIsKnownAgain) {
 
 // The times of Events are those of stored ones: refused writes leave none, deletions none behind.
 TEST_F(EventExpiry, TimesAreKeptForStoredEventsAlone) {
-  auto state = std::make_shared<Registry::State>(runtime_, *store_, api::schema::builtin(), Config{});
+  auto state = std::make_shared<Registry::State>(runtime_, *store_, api::schema::builtin(), RegistryConfig{});
   auto create = [&](const std::string& name) {
     std::optional<Result<Answer>> answered;
     std::vector<std::string> warnings;

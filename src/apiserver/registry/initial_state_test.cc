@@ -17,7 +17,7 @@ std::string line(std::string_view type, const store::RecordPtr& record) {
 }
 
 // Refuses when it has taken so many, until asked for more.
-struct SlowSink final : WatchSink {
+struct SlowSink final : ObjectWatchSink {
   std::size_t room = SIZE_MAX;
   Lines lines;
   std::optional<Error> end;
@@ -56,7 +56,7 @@ class InitialState : public RegistryFixture {
   void settle() {
     for (int i = 0; i < 30; ++i) loop_.run_once(0s);
   }
-  std::unique_ptr<WatchHandle> watch(SlowSink& sink, const WatchCall& options = {}) {
+  std::unique_ptr<ObjectWatch> watch(SlowSink& sink, const WatchCall& options = {}) {
     auto watch = registry_->watch(call(kConfigMaps), options, &sink);
     EXPECT_TRUE(watch.ok());
     return watch.ok() ? std::move(*watch) : nullptr;
@@ -227,7 +227,7 @@ TEST_F(InitialState, TheSinkMayEndOrResumeTheWatchMeanwhile) {
   for (int i = 0; i < 600; ++i) put(i);
   settle();
   SlowSink ending, resuming;
-  std::unique_ptr<WatchHandle> first = watch(ending), second = watch(resuming);
+  std::unique_ptr<ObjectWatch> first = watch(ending), second = watch(resuming);
   ending.during = [&] {
     if (ending.lines.size() == 270) first.reset();
   };

@@ -9,7 +9,7 @@
 #include "base/check.h"
 
 namespace berth::apiserver::registry {
-Registry::State::State(Runtime& r, store::Store& s, const api::schema::Schema& sc, Config c)
+Registry::State::State(Runtime& r, store::Store& s, const api::schema::Schema& sc, RegistryConfig c)
     : runtime(r),
       store(s),
       schema(sc),
@@ -39,7 +39,7 @@ std::vector<store::RecordPtr> Registry::State::list_newest(const api::Resource& 
   return out;
 }
 
-Registry::Registry(Runtime& runtime, store::Store& store, const api::schema::Schema& schema, Config config)
+Registry::Registry(Runtime& runtime, store::Store& store, const api::schema::Schema& schema, RegistryConfig config)
     : state_(std::make_shared<State>(runtime, store, schema, std::move(config))) {}
 
 Registry::~Registry() {

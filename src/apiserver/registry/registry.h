@@ -79,21 +79,21 @@ struct WatchCall {
   // False: no present state. Not given: as resource_version says.
   std::optional<bool> send_initial_events;
 };
-class WatchSink {
+class ObjectWatchSink {
  public:
-  virtual ~WatchSink() = default;
+  virtual ~ObjectWatchSink() = default;
   // `type` is "ADDED", "MODIFIED" or "DELETED" after selectors were applied. False: behind; resume() continues.
   virtual bool on_event(std::string_view type, const store::RecordPtr& record) = 0;
   virtual void on_bookmark(store::Revision revision, bool initial_events_end) = 0;
   virtual void on_end(const Error& error) = 0;  // kExpired: a 410 Status as an ERROR event
 };
-class WatchHandle {
+class ObjectWatch {
  public:
-  virtual ~WatchHandle() = default;
+  virtual ~ObjectWatch() = default;
   virtual void resume() = 0;
 };
 
-struct Config {
+struct RegistryConfig {
   std::string service_cidr = "10.96.0.0/16";  // ClusterIPs are taken from here; .1 is kubernetes.default, .10 is DNS
   int node_port_first = 30000, node_port_last = 32767;
   // Signs the claims of a TokenRequest (a JSON object); null: serviceaccounts/token answers kUnimplemented.
@@ -106,7 +106,7 @@ struct Config {
 
 class Registry {
  public:
-  Registry(Runtime& runtime, store::Store& store, const api::schema::Schema& schema, Config config = {});
+  Registry(Runtime& runtime, store::Store& store, const api::schema::Schema& schema, RegistryConfig config = {});
   ~Registry();
 
   // Creates what every cluster has (namespaces default, kube-system, kube-public, kube-node-lease; the kubernetes
@@ -115,7 +115,7 @@ class Registry {
 
   void get(const Call& call, Done done);
   Result<ListAnswer> list(const Call& call, const ListCall& options);
-  Result<std::unique_ptr<WatchHandle>> watch(const Call& call, const WatchCall& options, WatchSink* sink);
+  Result<std::unique_ptr<ObjectWatch>> watch(const Call& call, const WatchCall& options, ObjectWatchSink* sink);
   // `json_text`: of the object as it was sent, where that was JSON. Errors about fields follow its order.
   void create(const Call& call, Value object, Done done, std::string_view json_text = {});
   void update(const Call& call, Value object, Done done, std::string_view json_text = {});

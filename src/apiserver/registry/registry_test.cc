@@ -481,7 +481,7 @@ TEST_F(RegistryTest, ListsInPagesAndWithSelectors) {
   EXPECT_EQ(registry_->list(call(kConfigMaps), future).error().code, Code::kTimeout);
 }
 
-struct Seen final : WatchSink {
+struct Seen final : ObjectWatchSink {
   std::vector<std::string> events;
   bool on_event(std::string_view type, const store::RecordPtr& record) override {
     events.push_back(std::string(type) + " " + std::string(api::name_of(record->value)));

@@ -16,12 +16,12 @@
 namespace berth::apiserver::registry {
 
 struct Registry::State final : admission::ObjectReader {
-  State(Runtime& r, store::Store& s, const api::schema::Schema& sc, Config c);
+  State(Runtime& r, store::Store& s, const api::schema::Schema& sc, RegistryConfig c);
 
   Runtime& runtime;
   store::Store& store;
   const api::schema::Schema& schema;
-  Config config;
+  RegistryConfig config;
   ServiceAddresses addresses;
   Lifetime lifetime;
   TimerId event_timer = 0;

@@ -14,12 +14,12 @@
 namespace berth::apiserver::registry {
 namespace {
 
-class CollectionWatch final : public WatchHandle,
+class CollectionWatch final : public ObjectWatch,
                               public store::WatchSink,
                               public std::enable_shared_from_this<CollectionWatch> {
  public:
   CollectionWatch(std::shared_ptr<Registry::State> state, const api::schema::Kind& kind, std::string prefix,
-                  Selection selection, registry::WatchSink* sink)
+                  Selection selection, registry::ObjectWatchSink* sink)
       : state_(std::move(state)),
         kind_(kind),
         prefix_(std::move(prefix)),
@@ -81,7 +81,7 @@ class CollectionWatch final : public WatchHandle,
   }
   void on_end(const Error& error) override {
     ended_ = true;
-    registry::WatchSink* sink = sink_;
+    registry::ObjectWatchSink* sink = sink_;
     sink->on_end(error);
   }
 
@@ -176,7 +176,7 @@ class CollectionWatch final : public WatchHandle,
   const api::schema::Kind& kind_;
   const std::string prefix_;
   Selection selection_;
-  registry::WatchSink* sink_;
+  registry::ObjectWatchSink* sink_;
   std::unique_ptr<store::Watch> watch_;
   std::optional<Initial> initial_;
   std::deque<Pending> waiting_;
@@ -186,7 +186,7 @@ class CollectionWatch final : public WatchHandle,
 };
 
 // The caller's handle: destroying it ends the watch, also from inside one of its own callbacks.
-class Handle final : public WatchHandle {
+class Handle final : public ObjectWatch {
  public:
   explicit Handle(std::shared_ptr<CollectionWatch> watch) : watch_(std::move(watch)) {}
   ~Handle() override { watch_->close(); }
@@ -198,7 +198,8 @@ class Handle final : public WatchHandle {
 
 }  // namespace
 
-Result<std::unique_ptr<WatchHandle>> Registry::watch(const Call& call, const WatchCall& options, WatchSink* sink) {
+Result<std::unique_ptr<ObjectWatch>> Registry::watch(const Call& call, const WatchCall& options,
+                                                     ObjectWatchSink* sink) {
   BERTH_ASSIGN(Selection selection, parse_selection(*call.kind, options.label_selector, options.field_selector));
   std::string prefix = store_key(*call.kind, call.ns, "");
   bool from_now = options.resource_version.empty() || options.resource_version == "0";
@@ -224,7 +225,7 @@ Result<std::unique_ptr<WatchHandle>> Registry::watch(const Call& call, const Wat
     if (!started.ok()) return started.error();
   }
   if (options.bookmarks) watch->bookmark_regularly();
-  return std::unique_ptr<WatchHandle>(std::make_unique<Handle>(std::move(watch)));
+  return std::unique_ptr<ObjectWatch>(std::make_unique<Handle>(std::move(watch)));
 }
 
 }  // namespace berth::apiserver::registry

@@ -4,8 +4,8 @@
 
 namespace berth::apiserver::rest {
 
-struct NodeUsage::State : std::enable_shared_from_this<NodeUsage::State> {
-  State(Loop& l, Endpoint e) : loop(l), endpoint(std::move(e)) {}
+struct NodeUsage::Impl : std::enable_shared_from_this<NodeUsage::Impl> {
+  Impl(Loop& l, Endpoint e) : loop(l), endpoint(std::move(e)) {}
 
   using Answered = Function<void(Result<Value>)>;
   struct Question {
@@ -50,7 +50,7 @@ struct NodeUsage::State : std::enable_shared_from_this<NodeUsage::State> {
   }
 };
 
-NodeUsage::NodeUsage(Loop& loop, Endpoint endpoint) : state_(std::make_shared<State>(loop, std::move(endpoint))) {}
+NodeUsage::NodeUsage(Loop& loop, Endpoint endpoint) : impl_(std::make_shared<Impl>(loop, std::move(endpoint))) {}
 NodeUsage::~NodeUsage() = default;
 
 std::vector<Value> NodeUsage::pods_of(const Reports& reports, std::string_view ns) {
@@ -73,9 +73,9 @@ void NodeUsage::ask(const std::vector<std::string>& nodes, Function<void(const R
     Function<void(const Reports&)> done;
   };
   auto gathering = std::make_shared<Gathering>(Gathering{{}, nodes.size(), std::move(done)});
-  if (nodes.empty()) return state_->loop.post([gathering] { gathering->done(gathering->reports); });
+  if (nodes.empty()) return impl_->loop.post([gathering] { gathering->done(gathering->reports); });
   for (const std::string& node : nodes) {
-    state_->ask(node, [gathering, node](Result<Value> report) {
+    impl_->ask(node, [gathering, node](Result<Value> report) {
       if (report.ok()) gathering->reports[node] = std::move(*report);
       if (--gathering->missing == 0) gathering->done(gathering->reports);
     });

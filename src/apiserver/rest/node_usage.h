@@ -32,8 +32,8 @@ class NodeUsage {
   static std::vector<Value> pods_of(const Reports& reports, std::string_view ns);
 
  private:
-  struct State;
-  std::shared_ptr<State> state_;
+  struct Impl;
+  std::shared_ptr<Impl> impl_;
 };
 
 }  // namespace berth::apiserver::rest

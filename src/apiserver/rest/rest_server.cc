@@ -164,13 +164,13 @@ void answer_health(const ContextPtr& context, bool ready, std::string_view path)
 
 }  // namespace
 
-http::Config server_config() {
-  http::Config config;
+http::ServerConfig server_config() {
+  http::ServerConfig config;
   config.render_error = [](int status, std::string_view message) {
     Value body = api::to_status(api::from_status(status, Value(message)));
     // The code is the transport's: from_status() has a reason for some codes only, and none for 431.
     body.set("code", status).set("message", message);
-    return http::Config::Rendered{"application/json", json::encode(body) + "\n"};
+    return http::ServerConfig::Rendered{"application/json", json::encode(body) + "\n"};
   };
   return config;
 }
@@ -188,8 +188,8 @@ std::string_view group_of_path(std::string_view path) {
   return parts.size() >= 3 && parts[0] == "apis" ? parts[1] : "-";
 }
 
-struct RestServer::State : std::enable_shared_from_this<RestServer::State> {
-  State(Loop& l, registry::Registry& r, RestConfig c) : loop(l), registry(r), config(std::move(c)), started(l.now()) {}
+struct RestServer::Impl : std::enable_shared_from_this<RestServer::Impl> {
+  Impl(Loop& l, registry::Registry& r, RestConfig c) : loop(l), registry(r), config(std::move(c)), started(l.now()) {}
 
   Loop& loop;
   registry::Registry& registry;
@@ -217,7 +217,7 @@ struct RestServer::State : std::enable_shared_from_this<RestServer::State> {
   bool handle_openapi(const ContextPtr& context, const std::string& path);
 };
 
-ContextPtr RestServer::State::admit(std::shared_ptr<http::Exchange> exchange, std::string& verb) {
+ContextPtr RestServer::Impl::admit(std::shared_ptr<http::Exchange> exchange, std::string& verb) {
   auto context = std::make_shared<Context>();
   context->exchange = std::move(exchange);
   context->loop = &loop;
@@ -253,7 +253,7 @@ ContextPtr RestServer::State::admit(std::shared_ptr<http::Exchange> exchange, st
 
 // Counts the request until its Context is destroyed. False: it has been answered 429, because too many requests are in
 // flight or its user has too many unread answers.
-bool RestServer::State::count_in_flight(Context& context, std::string_view verb) {
+bool RestServer::Impl::count_in_flight(Context& context, std::string_view verb) {
   auto refuse = [&context] {
     context.exchange->respond(
         429,
@@ -280,7 +280,7 @@ bool RestServer::State::count_in_flight(Context& context, std::string_view verb)
   return true;
 }
 
-bool RestServer::State::screen(http::Exchange& exchange) {
+bool RestServer::Impl::screen(http::Exchange& exchange) {
   // The caller owns the exchange: the context gets a shared_ptr that does not destroy it.
   std::string verb;
   const bool admitted = admit(std::shared_ptr<http::Exchange>(std::shared_ptr<void>(), &exchange), verb) != nullptr;
@@ -288,7 +288,7 @@ bool RestServer::State::screen(http::Exchange& exchange) {
   return admitted;
 }
 
-void RestServer::State::handle(std::shared_ptr<http::Exchange> exchange) {
+void RestServer::Impl::handle(std::shared_ptr<http::Exchange> exchange) {
   requests.add();
   std::string verb;
   ContextPtr context = admit(std::move(exchange), verb);
@@ -297,7 +297,7 @@ void RestServer::State::handle(std::shared_ptr<http::Exchange> exchange) {
   handle_path(context, context->request().path);
 }
 
-void RestServer::State::fill_call(Context& context, const api::schema::Kind* kind) {
+void RestServer::Impl::fill_call(Context& context, const api::schema::Kind* kind) {
   registry::Call& call = context.call;
   call.kind = kind;
   call.subresource = context.route.subresource;
@@ -309,7 +309,7 @@ void RestServer::State::fill_call(Context& context, const api::schema::Kind* kin
   call.answered_in_json = context.accept.plain_json() && (call.subresource.empty() || call.subresource == "status");
 }
 
-void RestServer::State::handle_resource(const ContextPtr& context, const std::string& verb) {
+void RestServer::Impl::handle_resource(const ContextPtr& context, const std::string& verb) {
   const Route& route = context->route;
   const api::schema::Kind* kind = registry.schema().find({route.group, route.version, route.resource});
   if (kind == nullptr || !is_path_of(*kind, route)) return answer_unknown_path(context, route.group);
@@ -334,7 +334,7 @@ void RestServer::State::handle_resource(const ContextPtr& context, const std::st
   handle_object(context, verb);
 }
 
-bool RestServer::State::handle_discovery(const ContextPtr& context, const std::string& path) {
+bool RestServer::Impl::handle_discovery(const ContextPtr& context, const std::string& path) {
   const api::schema::Schema& schema = registry.schema();
   std::string_view accept = http::header(context->request().headers, "accept");
   std::string aggregated = discovery_version(accept);
@@ -369,7 +369,7 @@ bool RestServer::State::handle_discovery(const ContextPtr& context, const std::s
   return true;
 }
 
-bool RestServer::State::handle_openapi(const ContextPtr& context, const std::string& path) {
+bool RestServer::Impl::handle_openapi(const ContextPtr& context, const std::string& path) {
   const api::schema::Schema& schema = registry.schema();
   std::string_view accept = http::header(context->request().headers, "accept");
   if (path == "/openapi/v2") {
@@ -415,7 +415,7 @@ bool RestServer::State::handle_openapi(const ContextPtr& context, const std::str
 }
 
 // /statusz and /flagz: text/plain, and 406 for an Accept without it.
-void RestServer::State::answer_page(const ContextPtr& context, const std::string& path) {
+void RestServer::Impl::answer_page(const ContextPtr& context, const std::string& path) {
   if (!accepts_type(http::header(context->request().headers, "accept"), "text/plain")) {
     return answer_error(
         context, error(Code::kNotAcceptable,
@@ -434,7 +434,7 @@ void RestServer::State::answer_page(const ContextPtr& context, const std::string
   answer_text(context, 200, std::move(text));
 }
 
-void RestServer::State::handle_path(const ContextPtr& context, const std::string& raw_path) {
+void RestServer::Impl::handle_path(const ContextPtr& context, const std::string& raw_path) {
   // One slash at the end of the path is ignored; an empty part elsewhere makes the path unknown.
   if (raw_path.find("//") != raw_path.npos) return answer_unknown_path(context, group_of_path(raw_path));
   std::string path = raw_path;
@@ -490,7 +490,7 @@ void RestServer::State::handle_path(const ContextPtr& context, const std::string
   answer_value(context, 200, Value::object({{"paths", paths}}));
 }
 
-bool RestServer::State::has_group(std::string_view group) const {
+bool RestServer::Impl::has_group(std::string_view group) const {
   for (const api::schema::Kind* kind : registry.schema().kinds()) {
     if (kind->group == group) return true;
   }
@@ -499,24 +499,24 @@ bool RestServer::State::has_group(std::string_view group) const {
 
 // Below a group that is served the router answers with a Status, elsewhere with a line of text. `group`: "" is the core
 // group.
-void RestServer::State::answer_unknown_path(const ContextPtr& context, std::string_view group) {
+void RestServer::Impl::answer_unknown_path(const ContextPtr& context, std::string_view group) {
   if (!has_group(group)) return answer_text(context, 404, "404 page not found\n");
   answer_error(context, router_refusal(Code::kNotFound, "the server could not find the requested resource"));
 }
 
 RestServer::RestServer(Loop& loop, registry::Registry& registry, RestConfig config)
-    : state_(std::make_shared<State>(loop, registry, std::move(config))) {}
+    : impl_(std::make_shared<Impl>(loop, registry, std::move(config))) {}
 RestServer::~RestServer() = default;
 
 std::function<bool(http::Exchange&)> RestServer::screen() {
-  return [weak = std::weak_ptr<State>(state_)](http::Exchange& exchange) {
+  return [weak = std::weak_ptr<Impl>(impl_)](http::Exchange& exchange) {
     auto state = weak.lock();
     return !state || state->screen(exchange);
   };
 }
 
 http::Handler RestServer::handler() {
-  return [weak = std::weak_ptr<State>(state_)](std::shared_ptr<http::Exchange> exchange) {
+  return [weak = std::weak_ptr<Impl>(impl_)](std::shared_ptr<http::Exchange> exchange) {
     if (auto state = weak.lock()) state->handle(std::move(exchange));
   };
 }

@@ -47,7 +47,7 @@ struct RestConfig {
 
 // For the http::Server in front: its own refusals (413, 431, ...) become Kubernetes' Status objects, and its limit of a
 // body is upstream's 3 MiB.
-http::Config server_config();
+http::ServerConfig server_config();
 
 class RestServer {
  public:
@@ -56,12 +56,12 @@ class RestServer {
   RestServer(const RestServer&) = delete;
 
   http::Handler handler();
-  // For http::Config::screen: refuses unauthorized requests before their body is read.
+  // For http::ServerConfig::screen: refuses unauthorized requests before their body is read.
   std::function<bool(http::Exchange&)> screen();
 
  private:
-  struct State;
-  std::shared_ptr<State> state_;
+  struct Impl;
+  std::shared_ptr<Impl> impl_;
 };
 
 }  // namespace berth::apiserver::rest

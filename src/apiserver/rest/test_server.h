@@ -55,7 +55,7 @@ class TestServer {
  public:
   explicit TestServer(store::StoreLimits limits = {}) {
     store_ = store::open_memory_store(loop_, limits);
-    registry::Config registry_config;
+    registry::RegistryConfig registry_config;
     registry_config.token_signer = [](const Value& claims) -> Result<std::string> {
       return "signed." + claims["sub"].str();
     };
@@ -88,7 +88,7 @@ class TestServer {
     config.jwks = R"({"keys":[{"alg":"ES256"},{"alg":"RS256"}]})";
     config.address = "10.0.0.1:6443";
     rest_ = std::make_unique<RestServer>(loop_, *registry_, config);
-    http::Config front = server_config();
+    http::ServerConfig front = server_config();
     front.screen = rest_->screen();
     http_ = http::make_server(loop_, rest_->handler(), std::move(front));
     http::Endpoint admin, anonymous;

@@ -13,7 +13,7 @@ namespace {
 
 // One watch on one connection. Owned by the exchange's callbacks; ends when the peer goes, the time is up, or the
 // registry ends it.
-class WatchStream final : public registry::WatchSink, public std::enable_shared_from_this<WatchStream> {
+class WatchStream final : public registry::ObjectWatchSink, public std::enable_shared_from_this<WatchStream> {
  public:
   explicit WatchStream(ContextPtr context) : context_(std::move(context)) {}
 
@@ -35,7 +35,7 @@ class WatchStream final : public registry::WatchSink, public std::enable_shared_
       call.field_selector = call.field_selector.empty() ? by_name : call.field_selector + "," + by_name;
       context_->call.name.clear();
     }
-    Result<std::unique_ptr<registry::WatchHandle>> watch = context_->registry->watch(context_->call, call, this);
+    Result<std::unique_ptr<registry::ObjectWatch>> watch = context_->registry->watch(context_->call, call, this);
     // A compacted version is reported as an ERROR event; every other failure refuses the request.
     bool expired = watch.failed_with(Code::kExpired);
     if (!watch.ok() && !expired) return answer_error(context_, watch.error());
@@ -135,7 +135,7 @@ class WatchStream final : public registry::WatchSink, public std::enable_shared_
   }
 
   ContextPtr context_;
-  std::unique_ptr<registry::WatchHandle> watch_;
+  std::unique_ptr<registry::ObjectWatch> watch_;
   TimerId timer_ = 0;
   bool columns_sent_ = false;
 };
