@@ -230,7 +230,8 @@ PodRecord record_from_status(const Value& pod, Time now, const ContainerEnds& en
   }
   bool over = api::is_pod_terminal(pod);
   r.cleaned_up = over;
-  if (over) r.initialized = true;
+  // An init container that has failed stays the reason why the pod is over.
+  if (over) r.initialized = api::condition_is_true(pod, "Initialized") || status["initContainerStatuses"].empty();
   for (const char* list : {"containerStatuses", "ephemeralContainerStatuses"}) {
     for (const Value& s : status[list]) r.containers[s["name"].str()] = container_from_status(s, now, ends);
   }

@@ -198,6 +198,29 @@ TEST(PodStatus, TellsOnlySoManyEphemeralContainers) {
   EXPECT_TRUE(patch["status"]["ephemeralContainerStatuses"].is_array()) << "what was there is replaced";
 }
 
+TEST(PodRecord, OfAPodThatAnInitContainerEndedKeepsItsStatus) {
+  Value pod = pod_of(R"({"restartPolicy":"Never","initContainers":[{"name":"i"}],"containers":[{"name":"c"}]})");
+  PodRecord record;
+  record.uid = "u";
+  record.started = at(0);
+  record.cleaned_up = true;
+  exit(record, "i", 1);
+  StatusInput input{pod, record, at(1), "10.0.0.1", true};
+  pod.set("status", make_pod_status(input));
+  ASSERT_EQ(pod["status"]["phase"].as_string(), "Failed");
+  ASSERT_FALSE(api::condition_is_true(pod, "Initialized"));
+  const PodRecord after = record_from_status(pod, at(60));
+  const Value status = make_pod_status({pod, after, at(60), "10.0.0.1", true});
+  EXPECT_EQ(json::encode(status["conditions"]), json::encode(pod["status"]["conditions"]));
+  EXPECT_EQ(json::encode(status["initContainerStatuses"]), json::encode(pod["status"]["initContainerStatuses"]));
+  // One that was initialized stays so.
+  for (std::size_t i = 0; i < pod["status"]["conditions"].size(); ++i) {
+    Value& condition = pod.mut("status").mut("conditions").mut(i);
+    if (condition["type"].as_string() == "Initialized") condition.set("status", "True");
+  }
+  EXPECT_TRUE(record_from_status(pod, at(60)).initialized);
+}
+
 TEST(PodRecord, SurvivesBeingWritten) {
   PodRecord r = running({"a", "b"});
   r.ip = "10.244.0.9";
