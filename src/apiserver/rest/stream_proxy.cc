@@ -209,7 +209,7 @@ void upgrade_through(const ContextPtr& context, std::unique_ptr<http::Client> cl
     }
     http::Headers headers;
     for (auto& [name, value] : upgraded->head.headers) {
-      if (name != "content-length" && name != "transfer-encoding") headers.emplace_back(name, value);
+      if (name != "content-length" && name != "transfer-encoding" && name != "date") headers.emplace_back(name, value);
     }
     Result<std::unique_ptr<http::Channel>> client_channel = context->exchange->upgrade(std::move(headers));
     if (!client_channel.ok()) return;

@@ -1,4 +1,6 @@
 // log, exec and attach through the server, with a node's agent played by the test.
+#include <algorithm>
+
 #include "apiserver/rest/test_server.h"
 #include "base/text.h"
 
@@ -159,6 +161,8 @@ TEST_F(NodeProxyTest, TheAgentLearnsOfAClientThatLeftWhileItWasBehind) {
   std::unique_ptr<http::Channel> outside;
   server_.admin().upgrade(std::move(outgoing), [&](Result<http::Client::Upgraded> upgraded) {
     ASSERT_TRUE(upgraded.ok() && upgraded->channel);
+    const http::Headers& head = upgraded->head.headers;
+    EXPECT_EQ(std::count_if(head.begin(), head.end(), [](const auto& header) { return header.first == "date"; }), 1);
     outside = std::move(upgraded->channel);
     outside->write(std::string(16u << 20, 'x'));
   });
