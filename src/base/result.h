@@ -16,10 +16,10 @@
 namespace berth {
 
 enum class Code {
-  kInvalid,           // the request's content is not acceptable (422 Invalid)
-  kBadRequest,        // the request cannot be read (400)
-  kUnauthorized,      // who are you (401)
-  kForbidden,         // you may not (403)
+  kInvalid,           // 422 Invalid: the request's content is not acceptable
+  kBadRequest,        // 400: the request cannot be decoded
+  kUnauthorized,      // 401: no valid credentials
+  kForbidden,         // 403: the user may not do that
   kNotFound,          // 404
   kMethodNotAllowed,  // 405
   kNotAcceptable,     // 406: no answer of that media type

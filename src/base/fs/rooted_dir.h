@@ -38,7 +38,7 @@ class RootedDir {
   };
 
   RootedDir() = default;
-  // `path` belongs to nobody but the caller: links in it are followed.
+  // Only the caller controls `path`: links in it are followed.
   static Result<RootedDir> open(const std::string& path);
   // `directory` was opened for reading; `shown` names it in messages.
   RootedDir(Fd directory, std::string shown) : fd_(std::move(directory)), shown_(std::move(shown)) {}

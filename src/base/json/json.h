@@ -1,13 +1,13 @@
 #pragma once
 // json::Value: an immutable, shared JSON tree with value semantics.
 //
-// A Value is 16 bytes. Copying one shares the node below it (an atomic count); changing one copies only the nodes on
-// the path that are shared with somebody else. So an object in a cache can be handed to any reader on any thread, and
-// a status update of a Pod copies two nodes.
+// A Value is 16 bytes. Copying one shares the node below it (an atomic count); changing one copies only those nodes on
+// the path that another Value shares. So an object in a cache can be passed to any reader on any thread, and a status
+// update of a Pod copies two nodes.
 //
 // Object keys are interned for the life of the process and kept sorted by byte order, so equality, look-up and the
-// encoding are canonical: two equal values encode to the same bytes. Numbers are int64 where the text is an integer
-// that fits, double otherwise. Strings hold any bytes; the parser only lets UTF-8 in.
+// encoding are canonical: two equal values encode to the same bytes. Numbers are int64 if the text is an integer that
+// fits, double otherwise. Strings hold any bytes; the parser accepts only UTF-8.
 //
 // Threads: any number may read (and copy) one Value; a Value being changed belongs to one thread, as with any C++
 // value.
