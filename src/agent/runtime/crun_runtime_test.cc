@@ -548,7 +548,8 @@ TEST_F(CrunRuntimeTest, AContainerBeginsInItsGroupsAndWithTheDevicesOfAll) {
   ASSERT_TRUE(run(s).ok());
   ASSERT_TRUE(until_exited(s.id));
   std::set<std::string> hierarchies;
-  for (auto line : split(log_of(s), '\n')) {
+  const std::string log = log_of(s);
+  for (auto line : split(log, '\n')) {
     if (line.find(":/") == std::string::npos || line.find("0::") != std::string::npos) continue;
     EXPECT_TRUE(line.ends_with(":/" + cgroup_ + "/" + s.id)) << line;
     hierarchies.insert(std::string(line));
