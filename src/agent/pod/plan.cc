@@ -267,10 +267,8 @@ PodPlan plan_pod(const PlanInput& in) {
     plan.clean_up = all_stopped && !in.record.cleaned_up;
     return plan;
   }
-  if (!in.record.prepared) {
-    plan.prepare = true;
-    return plan;
-  }
+  // PodWorker::sync() prepares by its own Surroundings phase, which after a restart of the agent is behind the record.
+  if (!in.record.prepared) return plan;
   if (in.record.restarting_all || asks_to_restart_all(in)) {
     plan.restart_all = true;
     plan.initialized = in.record.initialized;

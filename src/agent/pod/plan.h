@@ -33,9 +33,6 @@ struct PodPlan {
     std::string container;
     Duration delay;
   };
-  // The record does not say prepared: nothing starts. Not an order: PodWorker::sync() prepares by its own Surroundings
-  // phase, which after a restart of the agent is behind the record.
-  bool prepare = false;
   std::vector<std::string> start;  // containers, in no particular order
   std::vector<Stop> stop;
   std::vector<BackOff> back_offs;         // containers that wait for their next start

@@ -59,11 +59,10 @@ std::vector<std::string> turns(const PodPlan& plan) {
 
 using Names = std::vector<std::string>;
 
-TEST(Plan, PreparesBeforeItStarts) {
+TEST(Plan, StartsNothingBeforeThePodIsPrepared) {
   Value pod = pod_of(R"({"containers":[{"name":"a"},{"name":"b"}]})");
   PodRecord r;
   auto plan = plan_pod({pod, r, at(0)});
-  EXPECT_TRUE(plan.prepare);
   EXPECT_TRUE(plan.start.empty());
   r = prepared();
   EXPECT_EQ(plan_pod({pod, r, at(0)}).start, (Names{"a", "b"}));
@@ -360,7 +359,6 @@ TEST(Plan, ADeletedPodThatNeverStartedIsTornDown) {
   Value pod = deleted(pod_of(R"({"containers":[{"name":"a"}]})"), 30);
   auto plan = plan_pod({pod, PodRecord{}, at(0)});
   EXPECT_TRUE(plan.clean_up);
-  EXPECT_FALSE(plan.prepare);
 }
 
 }  // namespace
