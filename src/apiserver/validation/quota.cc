@@ -33,31 +33,34 @@ void validate_limit_type(Report& report, const std::string& path, const Value& t
     report.invalid(path, type, "must be a standard limit type or fully qualified");
 }
 
-// What a name must be before anything more is asked of it; the rest is not worth asking where it is malformed.
+// Besides huge pages and extended resources.
+constexpr const char* kQuotaResources[] = {"configmaps",
+                                           "cpu",
+                                           "ephemeral-storage",
+                                           "limits.cpu",
+                                           "limits.ephemeral-storage",
+                                           "limits.memory",
+                                           "memory",
+                                           "persistentvolumeclaims",
+                                           "pods",
+                                           "replicationcontrollers",
+                                           "requests.cpu",
+                                           "requests.ephemeral-storage",
+                                           "requests.memory",
+                                           "requests.storage",
+                                           "resourcequotas",
+                                           "secrets",
+                                           "services",
+                                           "services.loadbalancers",
+                                           "services.nodeports"};
+
+// The syntax and the kinds of names that limit ranges and quotas share.
 void validate_resource_name(Report& report, const Path& path, std::string_view name) {
-  static constexpr const char* kStandard[] = {"configmaps",
-                                              "cpu",
-                                              "ephemeral-storage",
-                                              "limits.cpu",
-                                              "limits.ephemeral-storage",
-                                              "limits.memory",
-                                              "memory",
-                                              "persistentvolumeclaims",
-                                              "pods",
-                                              "replicationcontrollers",
-                                              "requests.cpu",
-                                              "requests.ephemeral-storage",
-                                              "requests.memory",
-                                              "requests.storage",
-                                              "resourcequotas",
-                                              "secrets",
-                                              "services",
-                                              "services.loadbalancers",
-                                              "services.nodeports",
-                                              "storage"};
   const std::vector<std::string> complaints = is_qualified_name(name);
   report.complaints(path, name, complaints);
-  if (!complaints.empty() || is_qualified(name) || is_among(name, kStandard) || api::is_huge_pages(name)) return;
+  if (!complaints.empty() || is_qualified(name) || name == "storage" || is_among(name, kQuotaResources) ||
+      api::is_huge_pages(name))
+    return;
   report.invalid(path, name, "must be a standard resource type or fully qualified");
 }
 
@@ -148,26 +151,7 @@ void validate_limit_item(Report& report, const std::string& path, const Value& i
 // --- Quotas
 
 bool is_standard_quota_resource(std::string_view name) {
-  static constexpr const char* kNames[] = {"configmaps",
-                                           "cpu",
-                                           "ephemeral-storage",
-                                           "limits.cpu",
-                                           "limits.ephemeral-storage",
-                                           "limits.memory",
-                                           "memory",
-                                           "persistentvolumeclaims",
-                                           "pods",
-                                           "replicationcontrollers",
-                                           "requests.cpu",
-                                           "requests.ephemeral-storage",
-                                           "requests.memory",
-                                           "requests.storage",
-                                           "resourcequotas",
-                                           "secrets",
-                                           "services",
-                                           "services.loadbalancers",
-                                           "services.nodeports"};
-  return is_among(name, kNames) || api::is_huge_pages(name) || name.starts_with("requests.hugepages-");
+  return is_among(name, kQuotaResources) || api::is_huge_pages(name) || name.starts_with("requests.hugepages-");
 }
 
 bool is_whole(std::string_view name) {
